@@ -21,6 +21,7 @@ mod cost;
 mod crash;
 mod cron;
 mod dead_letters;
+mod dev;
 mod failures;
 mod first_job;
 mod identity;

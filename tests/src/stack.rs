@@ -339,6 +339,18 @@ pub struct Launcher {
 }
 
 impl Launcher {
+    /// Starts programs in a directory, with only the search path and `env` in their environment.
+    pub fn new(dir: &Path, env: &[(&str, &str)]) -> Self {
+        let path = std::env::vars().filter(|(name, _)| name == "PATH");
+        let env = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self {
+            dir: dir.to_owned(),
+            env: path.chain(env).collect(),
+        }
+    }
+
     /// The working directory of the programs.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -23,6 +23,7 @@ mod workers;
 
 use clap::Subcommand;
 
+pub(crate) use self::dev::running_stack;
 use crate::{
     error::{CommandError, Exit},
     session::Session,

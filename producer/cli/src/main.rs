@@ -4,6 +4,7 @@ mod commands;
 mod confirm;
 #[cfg(test)]
 mod docs;
+mod environment;
 mod error;
 mod forecast;
 mod input;

@@ -6,22 +6,33 @@ use longshore_config::Config;
 use longshore_ledger::{JobHistory, Ledger, LedgerError};
 use longshore_settings::Environment;
 
-use crate::{error::CommandError, output};
+use crate::{environment, error::CommandError, output};
 
 /// Connections to Postgres.
 const LEDGER_CONNECTIONS: u32 = 2;
 
 /// The configuration, and connections to the servers that it names.
 pub(crate) struct Session {
+    pub(crate) environment: Environment,
     pub(crate) config: Config,
 }
 
 impl Session {
     /// Reads the configuration and prints its warnings.
     pub(crate) fn open() -> Result<Self, CommandError> {
-        let config = Config::load(&Environment::read()?)?;
-        output::warnings(&config.warnings);
-        Ok(Self { config })
+        let session = Self::open_silently()?;
+        output::warnings(&session.config.warnings);
+        Ok(session)
+    }
+
+    /// Reads the configuration, and leaves its warnings to the caller.
+    pub(crate) fn open_silently() -> Result<Self, CommandError> {
+        let environment = environment::read()?;
+        let config = Config::load(&environment)?;
+        Ok(Self {
+            environment,
+            config,
+        })
     }
 
     pub(crate) async fn broker(&self) -> Result<Broker, CommandError> {
@@ -43,7 +54,7 @@ impl Session {
         let (_, pushed) = broker.fleet_config().get().await?;
         Ok(with_pushed(
             &self.config,
-            &Environment::read()?,
+            &self.environment,
             pushed.as_ref(),
         ))
     }

@@ -123,6 +123,34 @@ pub enum LocalError {
         path: PathBuf,
     },
 
+    /// The port that the caller named is taken.
+    #[error(
+        "port {port} on 127.0.0.1 is in use by another program; stop it, or choose another port"
+    )]
+    PortInUse {
+        /// The port.
+        port: u16,
+    },
+
+    /// The server that wrote the data is gone, and the one that was found cannot read them.
+    #[error(
+        "{dir} was written by {written_by}, which is gone, and {found} does not start with it; \
+         install the former, set LONGSHORE_REDIS_SERVER to its path, or delete the directory to start over. \
+         The end of {log}:\n{tail}"
+    )]
+    UnreadableData {
+        /// The data directory.
+        dir: PathBuf,
+        /// The version of the server that wrote the data.
+        written_by: String,
+        /// The version of the server that was found.
+        found: String,
+        /// The log file of the latter.
+        log: PathBuf,
+        /// The last lines of the log.
+        tail: String,
+    },
+
     /// There is no free port on loopback.
     #[error("found no unused port on 127.0.0.1: {source}")]
     NoPort {

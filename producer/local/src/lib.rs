@@ -17,12 +17,13 @@ mod port;
 mod postgres;
 mod process;
 mod redis;
+mod server_record;
 mod tools;
 
 pub use child::{ChildProcess, Signal};
 pub use error::LocalError;
 pub use files::rotate_log;
-pub use port::free_port;
+pub use port::{Port, free_port};
 pub use postgres::{LocalPostgres, PostgresOptions};
 pub use redis::{LocalRedis, RedisOptions};
 pub use tools::{ToolOptions, Toolbox};

@@ -1,4 +1,4 @@
-//! Unused ports.
+//! Ports on 127.0.0.1.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -11,6 +11,38 @@ use super::error::LocalError;
 const LOWEST: u64 = 15_000;
 const COUNT: u64 = 17_000;
 const TRIES: usize = 200;
+
+/// The port at which a service listens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Port {
+    /// Any unused one.
+    #[default]
+    Any,
+    /// This one, or another if it is in use.
+    Preferred(u16),
+    /// This one and no other.
+    Fixed(u16),
+}
+
+impl Port {
+    /// A port to listen at. Another process may take it before the caller does.
+    pub fn pick(self) -> Result<u16, LocalError> {
+        match self {
+            Self::Preferred(port) | Self::Fixed(port) if is_unused(port) => Ok(port),
+            Self::Any | Self::Preferred(_) => free_port(),
+            Self::Fixed(port) => Err(LocalError::PortInUse { port }),
+        }
+    }
+
+    /// Whether another port would do.
+    pub fn is_replaceable(self) -> bool {
+        !matches!(self, Self::Fixed(_))
+    }
+}
+
+fn is_unused(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
 
 /// A port on 127.0.0.1 that is unused now.
 ///

@@ -15,7 +15,7 @@ use super::child::{ChildProcess, Signal};
 use super::error::LocalError;
 use super::files::rotate_log;
 use super::instance::Instance;
-use super::port::free_port;
+use super::port::Port;
 use super::process::{self, to_pid};
 use super::tools::Toolbox;
 
@@ -36,8 +36,8 @@ const PARAMETERS: &[u8] = b"user\0longshore\0database\0longshore\0\0";
 /// How a local Postgres runs.
 #[derive(Debug, Clone, Default)]
 pub struct PostgresOptions {
-    /// The port; `None` for any unused one.
-    pub port: Option<u16>,
+    /// The port.
+    pub port: Port,
     /// Whether to keep the data. If not, it is faster, a crash of the machine (not of the server) may lose data, and
     /// drop removes the data.
     pub durable: bool,
@@ -73,7 +73,7 @@ impl LocalPostgres {
         let cluster = Cluster::open(tools, dir, options.durable).await?;
         let mut tries = 1;
         loop {
-            let port = options.port.map_or_else(free_port, Ok)?;
+            let port = options.port.pick()?;
             let started = launch(&cluster, &instance, &log, options.durable, port).await;
             match started {
                 Ok(child) => {
@@ -88,7 +88,7 @@ impl LocalPostgres {
                 }
                 // Another process took the port after it was found free.
                 Err(LocalError::Exited { tail, .. })
-                    if options.port.is_none()
+                    if options.port.is_replaceable()
                         && tries < PORT_TRIES
                         && tail.contains("Address already in use") =>
                 {

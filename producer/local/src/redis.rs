@@ -14,7 +14,8 @@ use super::child::{ChildProcess, Signal};
 use super::error::{Doing, LocalError};
 use super::files::rotate_log;
 use super::instance::Instance;
-use super::port::free_port;
+use super::port::Port;
+use super::server_record::ServerRecord;
 use super::tools::Toolbox;
 
 const NAME: &str = "redis";
@@ -28,8 +29,8 @@ const PORT_TRIES: usize = 5;
 pub struct RedisOptions {
     /// Whether to keep the data in an append-only file.
     pub aof: bool,
-    /// The port; `None` for any unused one.
-    pub port: Option<u16>,
+    /// The port.
+    pub port: Port,
 }
 
 /// A Redis on loopback that stops when this is dropped.
@@ -47,7 +48,8 @@ pub struct LocalRedis {
 
 impl LocalRedis {
     /// Starts it with its data in `dir/redis` and its log in `dir/redis.log`, and waits until it answers. Stops the
-    /// leftover process of an earlier run.
+    /// leftover process of an earlier run. Data stay with the server that wrote them, while it is installed: an older
+    /// version, or the other product, may not be able to read them.
     pub async fn start(
         tools: &Toolbox,
         dir: &Path,
@@ -62,18 +64,25 @@ impl LocalRedis {
             .create(&data)
             .doing("create", &data)?;
         let log = rotate_log(dir, NAME)?;
+        let record = ServerRecord::read(dir, &data);
+        let server = if tools.redis_is_named {
+            tools.redis_server.clone()
+        } else {
+            record.choose(&tools.redis_server)
+        };
         let mut tries = 1;
         loop {
-            let port = options.port.map_or_else(free_port, Ok)?;
-            let command = command(&tools.redis_server, &data, options.aof, port);
+            let port = options.port.pick()?;
+            let command = command(&server, &data, options.aof, port);
             let mut child = ChildProcess::spawn(NAME, command, &log)?;
             instance.record(child.pid())?;
             match wait_until_ready(&mut child, port).await {
                 Ok(()) => {
+                    ServerRecord::write(dir, &server)?;
                     return Ok(Self {
                         child,
                         instance,
-                        server: tools.redis_server.clone(),
+                        server,
                         data,
                         log,
                         aof: options.aof,
@@ -82,13 +91,13 @@ impl LocalRedis {
                 }
                 // Another process took the port after it was found free.
                 Err(LocalError::Exited { tail, .. })
-                    if options.port.is_none()
+                    if options.port.is_replaceable()
                         && tries < PORT_TRIES
                         && tail.contains("already in use") =>
                 {
                     tries += 1;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(record.explain(error, &server, &data)),
             }
         }
     }

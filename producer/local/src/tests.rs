@@ -63,7 +63,7 @@ async fn redis_keeps_its_data_over_a_kill_and_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let options = RedisOptions {
         aof: true,
-        port: None,
+        port: Port::Any,
     };
     let mut redis = LocalRedis::start(&tools().await, dir.path(), options)
         .await
@@ -95,14 +95,80 @@ async fn a_dropped_redis_gone_and_a_claimed_directory_is_refused() {
     let refused = LocalRedis::start(&tools, dir.path(), RedisOptions::default()).await;
     assert!(matches!(refused, Err(LocalError::Busy { .. })));
     let taken = tempfile::tempdir().unwrap();
-    let port = Some(redis.port());
+    let port = Port::Fixed(redis.port());
     let error = LocalRedis::start(&tools, taken.path(), RedisOptions { aof: false, port })
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("already in use"), "{error}");
+    assert!(matches!(error, LocalError::PortInUse { .. }), "{error}");
     let pid = redis.pid();
     drop(redis);
     assert!(is_gone(pid));
+}
+
+#[tokio::test]
+async fn a_preferred_port_is_taken_again_unless_it_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let tools = tools().await;
+    let mut redis = LocalRedis::start(&tools, dir.path(), RedisOptions::default())
+        .await
+        .unwrap();
+    let port = redis.port();
+    let preferred = RedisOptions {
+        aof: false,
+        port: Port::Preferred(port),
+    };
+    let other_dir = tempfile::tempdir().unwrap();
+    let other = LocalRedis::start(&tools, other_dir.path(), preferred.clone())
+        .await
+        .unwrap();
+    assert_ne!(other.port(), port);
+    redis.stop().await.unwrap();
+    drop(redis);
+    let again = LocalRedis::start(&tools, dir.path(), preferred)
+        .await
+        .unwrap();
+    assert_eq!(again.port(), port);
+}
+
+#[tokio::test]
+async fn data_stay_with_the_server_that_wrote_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let tools = tools().await;
+    let keep = RedisOptions {
+        aof: true,
+        port: Port::Any,
+    };
+    let first = LocalRedis::start(&tools, dir.path(), keep.clone())
+        .await
+        .unwrap();
+    assert!(ask(first.port(), "SET key value").starts_with("+OK"));
+    drop(first);
+    // A server that cannot read these data.
+    let older = dir.path().join("older-server");
+    let says = "echo 'Redis server v=7.0.15'; echo \"Can't handle RDB format version 80\" >&2; [ \"$1\" = --version ]";
+    std::fs::write(&older, format!("#!/bin/sh\n{says}\n")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&older, mode).unwrap();
+    let found = Toolbox {
+        redis_server: older,
+        ..tools
+    };
+    let second = LocalRedis::start(&found, dir.path(), keep.clone())
+        .await
+        .unwrap();
+    assert!(ask(second.port(), "GET key").contains("value"));
+    drop(second);
+    std::fs::write(
+        dir.path().join("redis.server"),
+        "/gone/valkey\nValkey server v=9.1.2\n",
+    )
+    .unwrap();
+    let error = LocalRedis::start(&found, dir.path(), keep)
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    let said = "was written by Valkey server v=9.1.2, which is gone, and Redis server v=7.0.15 does not start with it";
+    assert!(text.contains(said) && text.contains("RDB format"), "{text}");
 }
 
 #[tokio::test]
@@ -144,7 +210,7 @@ async fn a_reused_pid_is_left_alone() {
 async fn exercise_postgres(tools: &Toolbox, durable: bool) {
     let dir = tempfile::tempdir().unwrap();
     let options = PostgresOptions {
-        port: None,
+        port: Port::Any,
         durable,
     };
     let mut postgres = LocalPostgres::start(tools, dir.path(), options.clone())
@@ -189,7 +255,7 @@ async fn exercise_postgres(tools: &Toolbox, durable: bool) {
     assert_eq!(data.exists(), durable);
     if durable {
         let throw_away = PostgresOptions {
-            port: None,
+            port: Port::Any,
             durable: false,
         };
         let postgres = LocalPostgres::start(tools, dir.path(), throw_away)
@@ -226,7 +292,7 @@ async fn data_of_another_major_version_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut tools = tools().await;
     let keep = PostgresOptions {
-        port: None,
+        port: Port::Any,
         durable: true,
     };
     let first = LocalPostgres::start(&tools, dir.path(), keep.clone())

@@ -57,6 +57,8 @@ impl Default for ToolOptions {
 pub struct Toolbox {
     /// A `redis-server` or `valkey-server`.
     pub redis_server: PathBuf,
+    /// Whether the caller named it; if not, data stay with the server that wrote them.
+    pub redis_is_named: bool,
     /// The directory with `initdb` and `postgres`.
     pub postgres_bin: PathBuf,
     /// The major version of that Postgres.
@@ -93,6 +95,7 @@ impl Toolbox {
         );
         Ok(Self {
             redis_server,
+            redis_is_named: options.redis_server.is_some(),
             postgres_bin,
             postgres_major,
         })

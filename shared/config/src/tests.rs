@@ -161,6 +161,22 @@ fn the_file_can_set_everything() {
 }
 
 #[test]
+fn two_variables_of_one_setting_that_differ_are_reported() {
+    let pairs = [
+        ("LONGSHORE_REDIS_URL", "redis://ours"),
+        ("REDIS_URL", "redis://theirs"),
+        ("LONGSHORE_DATABASE_URL", "postgres://ours/x"),
+        ("DATABASE_URL", "postgres://ours/x"),
+    ];
+    let config = load(&pairs, "").unwrap();
+    assert_eq!(config.redis_url.text().expose_secret(), "redis://ours");
+    assert_eq!(
+        config.warnings,
+        ["REDIS_URL is ignored: LONGSHORE_REDIS_URL is set to another value and takes precedence"]
+    );
+}
+
+#[test]
 fn the_environment_overrides_the_file() {
     let pairs = [
         ("REDIS_PASSWORD", "x"),
@@ -178,6 +194,10 @@ fn the_environment_overrides_the_file() {
         ("LONGSHORE_LIMITS_MAX_DEPTH", ""),
     ];
     let config = load(&pairs, EVERYTHING).unwrap();
+    assert_eq!(
+        config.warnings, [""; 0],
+        "the database of another program is none of our concern"
+    );
     assert_eq!(config.redis_url.text().expose_secret(), "redis://plain");
     assert_eq!(config.database_url.expose_secret(), "postgres://ours/x");
     assert_eq!(config.namespace.as_str(), "mine");

@@ -47,6 +47,13 @@ impl Environment {
         }
     }
 
+    /// The variables of a file of `NAME=value` lines; none if there is no such file.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let mut environment = Self::default();
+        environment.add_dotenv(path)?;
+        Ok(environment)
+    }
+
     /// The same environment, with `longshore.yaml` and `.env` from `directory`.
     pub fn in_directory(mut self, directory: &Path) -> Result<Self, ConfigError> {
         self.directory = Some(directory.to_owned());

@@ -88,12 +88,28 @@ impl<'a> Reader<'a> {
             let value = form.parse(text);
             if value.is_none() {
                 self.report_invalid(origin, key.path, text, &form.expected, form.is_secret);
+            } else {
+                self.warn_of_ignored(key, &origin, text, form);
             }
             return value;
         }
         let written = written?;
         self.record_origin(key.path, written);
         self.value(key.path, written, form)
+    }
+
+    /// Warns of a variable that would set the setting to another value if `origin` were unset. One whose value has
+    /// another form, such as a `DATABASE_URL` with `mysql://`, is that of another program.
+    fn warn_of_ignored<T>(&mut self, key: Key<'_>, origin: &Origin, text: &str, form: &Form<T>) {
+        let others = key.variables.unwrap_or_default().iter();
+        for other in others.filter(|other| origin.to_string() != **other) {
+            let value = self.env.get(other);
+            if value.is_some_and(|value| value != text && form.parse(value).is_some()) {
+                self.warnings.push(format!(
+                    "{other} is ignored: {origin} is set to another value and takes precedence"
+                ));
+            }
+        }
     }
 
     /// Reads a list from its variables, where commas separate the values, or else from the file.

@@ -16,7 +16,8 @@ const STOP_GRACE: Duration = Duration::from_secs(30);
 pub struct Process(ChildProcess);
 
 impl Process {
-    pub(super) fn new(child: ChildProcess) -> Self {
+    /// Takes over a child.
+    pub fn new(child: ChildProcess) -> Self {
         Self(child)
     }
 

@@ -54,14 +54,11 @@ struct Fleet {
 
 impl Fleet {
     async fn read() -> Result<Self, CommandError> {
-        let env = Environment::read()?;
-        let session = Session {
-            config: Config::load(&env)?,
-        };
+        let session = Session::open_silently()?;
         let broker = session.broker().await?;
         let (_, pushed) = broker.fleet_config().get().await?;
         Ok(Self {
-            env,
+            env: session.environment,
             own: session.config,
             broker,
             pushed,

@@ -6,6 +6,7 @@ mod exec;
 mod guide;
 mod http;
 mod lock;
+mod ports;
 mod program;
 mod stack;
 mod variables;
@@ -19,16 +20,18 @@ use std::{
 };
 
 use longshore_config::Config;
-use longshore_settings::Environment;
+use longshore_settings::{ConfigError, Environment};
 
 use self::{
     demo::Demo,
     exec::Signals,
     lock::DirectoryLock,
+    ports::Ports,
     stack::{Plan, Stack, worker_grace},
     variables::VariablesFile,
 };
 use crate::{
+    environment::DEV_DIRECTORY,
     error::{CommandError, EXIT_INTERRUPTED, Exit},
     output,
 };
@@ -39,11 +42,14 @@ const STOP_MARGIN: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Directory of data, logs and addresses; existing data is reused
-    #[arg(long, value_name = "DIR", default_value = ".longshore")]
+    #[arg(long, value_name = "DIR", default_value = DEV_DIRECTORY)]
     dir: PathBuf,
     /// Number of workers
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
+    /// First of consecutive ports: Redis, Postgres, simulator, scheduler, workers [default: those of the last start]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1024..=65_000))]
+    port: Option<u16>,
     /// Use the simulator even if provider keys are set
     #[arg(long, conflicts_with = "no_simulator")]
     simulator: bool,
@@ -80,13 +86,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     };
     let dir = prepare(&arguments.dir)?;
     let lock = DirectoryLock::acquire(&dir, &arguments.dir)?;
-    let plan = plan(
-        dir,
-        arguments.workers,
-        arguments.simulator,
-        arguments.no_simulator,
-    )
-    .await?;
+    let ports = Ports::new(&dir, arguments.port);
+    let simulator = Simulator {
+        wanted: arguments.simulator,
+        refused: arguments.no_simulator,
+    };
+    let plan = plan(dir, arguments.workers, ports, simulator).await?;
 
     let started = tokio::select! {
         started = Stack::start(&plan) => started?,
@@ -107,6 +112,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     }
 }
 
+/// The addresses of the `longshore dev` that runs in `dir`.
+pub(crate) fn running_stack(dir: &Path) -> Result<Option<Environment>, ConfigError> {
+    if DirectoryLock::is_held(dir) {
+        VariablesFile::read(dir)
+    } else {
+        Ok(None)
+    }
+}
+
 /// Creates the directory and excludes it from version control: its files contain prompts, answers and a password.
 fn prepare(dir: &Path) -> Result<PathBuf, CommandError> {
     let wrong = |source| CommandError::Io {
@@ -122,13 +136,20 @@ fn prepare(dir: &Path) -> Result<PathBuf, CommandError> {
     dir.canonicalize().map_err(wrong)
 }
 
+/// The user's word on the simulator.
+#[derive(Debug, Clone, Copy)]
+struct Simulator {
+    wanted: bool,
+    refused: bool,
+}
+
 async fn plan(
     dir: PathBuf,
     workers: u16,
-    simulator: bool,
-    no_simulator: bool,
+    ports: Ports,
+    simulator: Simulator,
 ) -> Result<Plan, CommandError> {
-    // The stack is private: it ignores the addresses of other servers in the environment.
+    // The services are private: they ignore the addresses of other servers in the environment.
     let mut environment = Environment::read()?;
     for name in variables::ADDRESSES {
         environment = environment.with(name, "");
@@ -142,13 +163,13 @@ async fn plan(
     if stale {
         output::note("Note: LONGSHORE_SIMULATOR_URL is ignored, because nothing listens there.");
     }
-    if stale || simulator || no_simulator {
+    if stale || simulator.wanted || simulator.refused {
         environment = environment.with(variables::SIMULATOR, "");
     }
     let config = Config::load(&environment)?;
     output::warnings(&config.warnings);
-    let simulator = simulator || (!no_simulator && config.catalog.enabled().next().is_none());
-    if no_simulator && config.catalog.enabled().next().is_none() {
+    let has_provider = config.catalog.enabled().next().is_some();
+    if simulator.refused && !has_provider {
         output::note("Warning: no provider key is set, so every job fails.");
     }
     Ok(Plan {
@@ -158,7 +179,8 @@ async fn plan(
         dir,
         config,
         workers,
-        simulator,
+        ports,
+        simulator: simulator.wanted || (!simulator.refused && !has_provider),
     })
 }
 

@@ -9,6 +9,7 @@ use longshore_settings::{ConfigError, Environment};
 
 use self::checks::{Check, Checkup};
 use crate::{
+    environment,
     error::{CommandError, Exit},
     output::Format,
     session::Session,
@@ -24,8 +25,12 @@ pub(crate) struct Arguments {
 /// Exit code 1 if there is a problem.
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     let mut checkup = Checkup::default();
-    let config = load_config(&mut checkup)?;
-    let session = Session { config };
+    let environment = environment::read();
+    let config = load_config(&mut checkup, environment.clone())?;
+    let session = Session {
+        environment: environment.unwrap_or_default(),
+        config,
+    };
     let (redis, postgres) = tokio::join!(redis::check(&session), postgres::check(&session));
     checkup.add(redis.server);
     checkup.add(postgres.checks);
@@ -38,9 +43,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
 }
 
 /// The configuration, or a fallback if it is invalid.
-fn load_config(checkup: &mut Checkup) -> Result<Config, ConfigError> {
+fn load_config(
+    checkup: &mut Checkup,
+    environment: Result<Environment, ConfigError>,
+) -> Result<Config, ConfigError> {
     let name = "configuration";
-    let environment = Environment::read();
     let loaded = environment
         .clone()
         .and_then(|environment| Config::load(&environment));

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use longshore_client::ChainId;
 use longshore_protocol::{clock::local_time, id::DEFAULT_QUEUE};
-use longshore_settings::Environment;
 use serde_json::Value;
 
 use self::file::Task;
@@ -67,12 +66,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let queue = options::queue(&arguments.queue)?;
-    let env = Environment::read()?;
-    let variable = |name| {
-        env.get(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name| session.environment.get(name).map(PathBuf::from);
     let folder = arguments
         .working_dir
         .or_else(|| variable("LONGSHORE_WORKING_DIR"))

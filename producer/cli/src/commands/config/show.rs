@@ -55,12 +55,9 @@ enum FleetConfigState {
 
 /// Works without Redis: the pushed configuration is then unknown.
 pub(super) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
-    let env = Environment::read()?;
-    let session = Session {
-        config: Config::load(&env)?,
-    };
+    let session = Session::open_silently()?;
     let (config, pushed) = match read_pushed(&session).await {
-        Ok(pushed) => with_pushed(session.config, pushed, &env),
+        Ok(pushed) => with_pushed(session.config, pushed, &session.environment),
         Err(error) => {
             let error = error.first_line();
             (session.config, FleetConfigState::Unknown { error })

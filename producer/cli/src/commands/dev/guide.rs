@@ -11,6 +11,7 @@ use super::{
     stack::{Plan, Stack},
     variables::quoted,
 };
+use crate::environment::DEV_DIRECTORY;
 
 /// The addresses of the services, and first commands.
 #[derive(Debug)]
@@ -92,15 +93,25 @@ impl fmt::Display for Guide {
         writeln!(f, "  Scheduler  {}/health, /metrics", self.scheduler)?;
         writeln!(f, "  Providers  {}", self.providers)?;
         writeln!(f, "  Logs       {}", self.dir.join("*.log").display())?;
-        let file = quoted(&self.dir.join("env").to_string_lossy());
-        writeln!(f, "\nIn another shell:\n")?;
-        writeln!(f, "  set -a; . {file}; set +a")?;
+        if self.dir == Path::new(DEV_DIRECTORY) {
+            writeln!(f, "\nIn another shell, in this directory:\n")?;
+        } else {
+            let file = quoted(&self.dir.join("env").to_string_lossy());
+            writeln!(f, "\nIn another shell:\n")?;
+            writeln!(f, "  set -a; . {file}; set +a")?;
+        }
+        let longshore = &self.longshore;
         writeln!(
             f,
-            "  redis-cli -u \"$REDIS_URL\" XADD '{}' '*' prompt 'Name three primary colours.'",
+            "  {longshore} submit -t research -p 'Name three primary colours.'"
+        )?;
+        writeln!(f, "  {longshore} jobs list")?;
+        writeln!(f, "\nAny Redis client can enqueue a job:\n")?;
+        writeln!(
+            f,
+            "  XADD {} * prompt 'Name three primary colours.'",
             self.queue
         )?;
-        writeln!(f, "  {} jobs list", self.longshore)?;
         write!(f, "\nPress Ctrl-C to stop all services.")
     }
 }
@@ -134,14 +145,29 @@ mod tests {
           Providers  simulated at http://127.0.0.1:15005
           Logs       .longshore/*.log
 
-        In another shell:
+        In another shell, in this directory:
 
-          set -a; . .longshore/env; set +a
-          redis-cli -u "$REDIS_URL" XADD '{longshore}:queue:default' '*' prompt 'Name three primary colours.'
+          longshore submit -t research -p 'Name three primary colours.'
           longshore jobs list
+
+        Any Redis client can enqueue a job:
+
+          XADD {longshore}:queue:default * prompt 'Name three primary colours.'
 
         Press Ctrl-C to stop all services.
         "#);
+    }
+
+    #[test]
+    fn another_directory_is_named_to_the_shell() {
+        let guide = Guide {
+            dir: PathBuf::from("/tmp/my stack"),
+            ..guide()
+        };
+        let text = guide.to_string();
+        let first =
+            "In another shell:\n\n  set -a; . '/tmp/my stack/env'; set +a\n  longshore submit";
+        assert!(text.contains(first), "{text}");
     }
 
     #[test]

@@ -4,9 +4,14 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read as _, Seek as _, Write as _},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use crate::{error::CommandError, output};
+
+const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// An exclusive lock on a directory. The system releases it when the process ends.
 #[derive(Debug)]
@@ -15,6 +20,12 @@ pub(super) struct DirectoryLock {
 }
 
 impl DirectoryLock {
+    /// Whether a process holds it.
+    pub(super) fn is_held(dir: &Path) -> bool {
+        let file = File::open(dir.join("dev.lock"));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Fails if another process holds it. `shown` is the directory as the user named it.
     pub(super) fn acquire(dir: &Path, shown: &Path) -> Result<Self, CommandError> {
         let path = dir.join("dev.lock");
@@ -26,7 +37,7 @@ impl DirectoryLock {
             .write(true)
             .open(&path)
             .map_err(wrong())?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
@@ -52,6 +63,17 @@ impl DirectoryLock {
     }
 }
 
+/// A command that looks whether the lock is held has it for a moment.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    file.try_lock()
+}
+
 impl Drop for DirectoryLock {
     /// Closing is not enough: a child that is just starting may have inherited the file.
     fn drop(&mut self) {
@@ -71,7 +93,9 @@ mod tests {
     fn a_second_process_is_refused_with_the_pid_of_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let shown = Path::new(".longshore");
+        assert!(!DirectoryLock::is_held(dir.path()), "there is no file");
         let first = DirectoryLock::acquire(dir.path(), shown).unwrap();
+        assert!(DirectoryLock::is_held(dir.path()));
         let error = DirectoryLock::acquire(dir.path(), shown)
             .unwrap_err()
             .to_string();
@@ -81,6 +105,7 @@ mod tests {
         );
         assert_eq!(error, expected);
         drop(first);
+        assert!(!DirectoryLock::is_held(dir.path()));
         DirectoryLock::acquire(dir.path(), shown).unwrap();
     }
 }

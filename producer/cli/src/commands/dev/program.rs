@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use longshore_local::{ChildProcess, LocalError, free_port, rotate_log};
+use longshore_local::{ChildProcess, LocalError, Port, rotate_log};
 use tokio::time::{Instant, sleep};
 
 use super::{backoff::Backoff, http, variables::Variables};
@@ -77,11 +77,12 @@ impl Program {
         dir: &Path,
         variables: Variables,
         ready: Ready,
+        wanted: Port,
     ) -> Result<Self, CommandError> {
         let log = rotate_log(dir, name)?;
         let mut tries = 1;
         loop {
-            let port = free_port()?;
+            let port = wanted.pick()?;
             let child = spawn(name, &binary, &variables, &ready, &log, port)?;
             let mut program = Self {
                 name: name.to_owned(),
@@ -96,13 +97,20 @@ impl Program {
             match program.wait_until_ready().await {
                 Ok(()) => return Ok(program),
                 Err(LocalError::Exited { tail, .. })
-                    if tries < PORT_TRIES && tail.contains("Address already in use") =>
+                    if wanted.is_replaceable()
+                        && tries < PORT_TRIES
+                        && tail.contains("Address already in use") =>
                 {
                     tries += 1;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The port at which it listens.
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The URL at which it listens.
@@ -238,7 +246,7 @@ mod tests {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&script, mode).unwrap();
         let ready = Ready::File(dir.path().join("url"));
-        let mut program = Program::start("thing", script, dir.path(), Vec::new(), ready)
+        let mut program = Program::start("thing", script, dir.path(), Vec::new(), ready, Port::Any)
             .await
             .unwrap();
         let first = program.child.pid();

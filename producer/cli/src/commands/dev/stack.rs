@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::{
     Never,
     backoff::Backoff,
+    ports::{Ports, Service},
     program::{self, Program, Ready},
     variables::{self, Variables, VariablesFile},
 };
@@ -37,6 +38,7 @@ pub(super) struct Plan {
     pub(super) tools: ToolOptions,
     pub(super) config: Config,
     pub(super) workers: u16,
+    pub(super) ports: Ports,
     pub(super) simulator: bool,
     /// Whether to clear the address of a simulator in the environment.
     pub(super) forget_simulator: bool,
@@ -83,14 +85,14 @@ impl Stack {
                 dir,
                 RedisOptions {
                     aof: true,
-                    port: None
+                    port: plan.ports.of(Service::Redis),
                 }
             ),
             LocalPostgres::start(
                 &tools,
                 dir,
                 PostgresOptions {
-                    port: None,
+                    port: plan.ports.of(Service::Postgres),
                     durable: true
                 }
             ),
@@ -102,26 +104,30 @@ impl Stack {
         let simulator = match simulator {
             Some(binary) => {
                 let ready = Ready::File(dir.join("simulator.url"));
-                Some(Program::start("simulator", binary, dir, Vec::new(), ready).await?)
+                let port = plan.ports.of(Service::Simulator);
+                Some(Program::start("simulator", binary, dir, Vec::new(), ready, port).await?)
             }
             None => None,
         };
         let mut variables = service_variables(plan, &redis, &postgres, simulator.as_ref());
         let grace = format!("{}ms", worker_grace(plan).as_millis());
         variables.push(("LONGSHORE_GRACE", grace));
-        let names: Vec<String> = match plan.workers {
-            1 => vec!["worker".to_owned()],
-            many => (1..=many)
-                .map(|number| format!("worker-{number}"))
-                .collect(),
+        let start = |name: String, binary, service| {
+            let (variables, port) = (variables.clone(), plan.ports.of(service));
+            async move { Program::start(&name, binary, dir, variables, Ready::Http, port).await }
         };
-        let start =
-            |name, binary| Program::start(name, binary, dir, variables.clone(), Ready::Http);
+        let workers = (0..plan.workers).map(|number| {
+            let name = match plan.workers {
+                1 => "worker".to_owned(),
+                _ => format!("worker-{}", number + 1),
+            };
+            start(name, worker.clone(), Service::Worker(number))
+        });
         let (workers, scheduler) = tokio::try_join!(
-            futures::future::try_join_all(names.iter().map(|name| start(name, worker.clone()))),
-            start("scheduler", scheduler),
+            futures::future::try_join_all(workers),
+            start("scheduler".to_owned(), scheduler, Service::Scheduler),
         )?;
-        Ok(Self {
+        let stack = Self {
             workers,
             scheduler,
             simulator,
@@ -129,7 +135,22 @@ impl Stack {
             redis,
             postgres_backoff: Backoff::new(),
             redis_backoff: Backoff::new(),
-        })
+        };
+        plan.ports.save(dir, stack.ports())?;
+        Ok(stack)
+    }
+
+    fn ports(&self) -> impl Iterator<Item = (Service, u16)> {
+        let servers = [
+            (Service::Redis, self.redis.port()),
+            (Service::Postgres, self.postgres.port()),
+            (Service::Scheduler, self.scheduler.port()),
+        ];
+        let simulator = self.simulator.iter();
+        let simulator = simulator.map(|program| (Service::Simulator, program.port()));
+        let workers = (0..).map(Service::Worker).zip(&self.workers);
+        let workers = workers.map(|(service, worker)| (service, worker.port()));
+        servers.into_iter().chain(simulator).chain(workers)
     }
 
     /// The addresses of the services.
@@ -218,13 +239,13 @@ impl Stack {
     }
 }
 
-/// The environment of our processes and of other shells. The `LONGSHORE_` names take precedence in the
-/// configuration, so that a `.env` with another address has no effect.
 /// How long the worker may take to stop: nobody who presses Ctrl-C waits for minutes.
 pub(super) fn worker_grace(plan: &Plan) -> Duration {
     plan.config.grace.min(STOP_GRACE)
 }
 
+/// The environment of our processes and of other shells. The `LONGSHORE_` names take precedence in the
+/// configuration, so that a `.env` with another address has no effect.
 fn service_variables(
     plan: &Plan,
     redis: &LocalRedis,

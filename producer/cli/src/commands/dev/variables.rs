@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use longshore_settings::{ConfigError, Environment};
+
 use crate::error::CommandError;
 
 /// The variables that name Redis and Postgres.
@@ -20,6 +22,9 @@ pub(super) const ADDRESSES: [&str; 4] = [
 /// The variable that names the simulator.
 pub(super) const SIMULATOR: &str = "LONGSHORE_SIMULATOR_URL";
 
+/// The file in the directory of the services.
+const FILE: &str = "env";
+
 /// Names and values.
 pub(super) type Variables = Vec<(&'static str, String)>;
 
@@ -32,7 +37,7 @@ pub(super) struct VariablesFile {
 impl VariablesFile {
     /// Writes the file atomically, readable only by its owner, because it contains the password.
     pub(super) fn write(dir: &Path, variables: &Variables) -> Result<Self, CommandError> {
-        let path = dir.join("env");
+        let path = dir.join(FILE);
         let wrong = || CommandError::io(format!("cannot write {}", path.display()));
         // Of mode 0600.
         let mut file = tempfile::NamedTempFile::new_in(dir).map_err(wrong())?;
@@ -42,10 +47,17 @@ impl VariablesFile {
         Ok(Self { path })
     }
 
+    /// The variables of the services in `dir`; none unless they run and are ready.
+    pub(super) fn read(dir: &Path) -> Result<Option<Environment>, ConfigError> {
+        let variables = Environment::from_file(&dir.join(FILE))?;
+        let are_ready = variables.names().next().is_some();
+        Ok(are_ready.then_some(variables))
+    }
+
     /// Removes the file of a killed run.
     pub(super) fn remove_stale(dir: &Path) {
         // Usually there is no such file.
-        fs::remove_file(dir.join("env")).ok();
+        fs::remove_file(dir.join(FILE)).ok();
     }
 }
 
