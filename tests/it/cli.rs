@@ -410,3 +410,71 @@ async fn the_documentation_has_the_help_of_every_command() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_shown_whatever_it_names_and_the_right_command_is_named() {
+    let stack = stack().await;
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    let chain = r#"{"id":"c-1","steps":[{"name":"a","prompt":"one"}]}"#;
+    stack.write("chain.json", chain).unwrap();
+    stack.write("tasks.jsonl", "{\"prompt\":\"x\"}\n").unwrap();
+    let run = async |arguments: &[&str]| stack.longshore(arguments).await.unwrap();
+    expect_success(run(&["chain", "run", "chain.json"]).await);
+    expect_success(run(&["batch", "tasks.jsonl", "--id", "b-1"]).await);
+
+    for (id, kind) in [("c-1", "chain"), ("b-1", "batch")] {
+        for (command, verb) in [
+            ("show", "show"),
+            ("why", "show"),
+            ("wait", "wait"),
+            ("cancel", "cancel"),
+        ] {
+            let ran = run(&["jobs", command, id]).await;
+            let said = format!("`{id}` is a {kind}, not a job; try `longshore {kind} {verb} {id}`");
+            assert!(ran.code == Some(2) && ran.stderr.contains(&said), "{ran:?}");
+        }
+    }
+    for (id, shown) in [
+        ("c-1", "(c-1): completed, 1 of 1 steps"),
+        ("c-1/a", "State"),
+        ("b-1", "Batch: b-1"),
+        ("b-1/task/0", "State"),
+    ] {
+        let text = expect_success(run(&["show", id]).await);
+        assert!(text.contains(shown), "{text}");
+    }
+    let unknown = run(&["show", "nothing"]).await;
+    assert!(unknown.stderr.contains("no job `nothing`"), "{unknown:?}");
+
+    let listed = expect_success(run(&["batch", "list"]).await);
+    assert!(
+        listed.contains("b-1") && !listed.contains("c-1"),
+        "{listed}"
+    );
+    let ended = run(&["batch", "cancel", "b-1"]).await;
+    assert!(
+        ended.stdout.contains("b-1: already ended: completed"),
+        "{ended:?}"
+    );
+    let retried = run(&["batch", "retry", "b-1"]).await;
+    assert!(retried.stdout.contains("nothing failed"), "{retried:?}");
+    let unknown = run(&["batch", "cancel", "b-2"]).await;
+    assert!(unknown.stderr.contains("no batch `b-2`"), "{unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_model_is_refused_with_the_name_that_was_meant() {
+    let stack = stack().await;
+    let ran = stack
+        .longshore(&["submit", "-p", "hello", "--model", "gpt4o"])
+        .await
+        .unwrap();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let said = "--model: model `gpt4o` is not in the catalog; did you mean `gpt-4o`?";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert_eq!(
+        stack.depth().await.unwrap().available,
+        0,
+        "nothing was enqueued"
+    );
+}

@@ -17,6 +17,7 @@ mod quota;
 mod reconcile;
 mod route;
 mod run;
+mod show;
 mod status;
 mod submit;
 mod workers;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Chain(chain::Arguments),
     /// Show, list, explain, cancel and wait for jobs
     Jobs(jobs::Arguments),
+    /// Show a job, a step, a chain or a batch
+    Show(show::Arguments),
     /// Show platforms, queues and services
     Status(status::Arguments),
     /// Show the usage of quotas and budgets
@@ -61,7 +64,7 @@ pub(crate) enum Command {
     Pause(pause::PauseArguments),
     /// Resume a paused queue, job type or provider
     Resume(pause::ResumeArguments),
-    /// Compare the ledger with Redis, and cost totals with attempts, and report differences
+    /// Compare Postgres with Redis, and cost totals with attempts, and list differences
     Reconcile(reconcile::Arguments),
     /// List models, find the cheapest, import prices
     Models(models::Arguments),
@@ -84,6 +87,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Run(arguments) => Box::pin(run::run(arguments, &Session::open()?)).await,
         Command::Chain(arguments) => chain::run(arguments, &Session::open()?).await,
         Command::Jobs(arguments) => jobs::run(arguments, &Session::open()?).await,
+        Command::Show(arguments) => Box::pin(show::run(arguments, &Session::open()?)).await,
         Command::Status(arguments) => Box::pin(status::run(arguments, &Session::open()?)).await,
         Command::Quota(arguments) => quota::run(arguments, &Session::open()?).await,
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,

@@ -4,6 +4,7 @@ use std::{future::Future, time::Duration};
 
 use longshore_broker::{Broker, BrokerError};
 use longshore_client::{QueueName, is_transient};
+use longshore_settings::suggest::closest;
 
 use crate::error::CommandError;
 
@@ -63,6 +64,12 @@ pub(crate) async fn missing_worker(
     } else if workers.iter().any(|worker| worker.queues.contains(queue)) {
         None
     } else {
-        Some(format!("No running worker pulls from queue `{queue}`"))
+        let read = workers.iter().flat_map(|worker| &worker.queues);
+        let near = closest(queue.as_str(), read.map(QueueName::as_str));
+        let hint = near.map(|near| format!(" (did you mean `{near}`?)"));
+        Some(format!(
+            "No running worker pulls from queue `{queue}`{}",
+            hint.unwrap_or_default()
+        ))
     })
 }

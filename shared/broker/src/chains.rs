@@ -205,6 +205,17 @@ impl Chains<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
+    /// Whether an id is that of a chain or of a batch; `None` if Redis stores neither.
+    pub async fn kind(self, id: &ChainId) -> Result<Option<ChainKind>, BrokerError> {
+        let kind: Option<String> = redis::cmd("HGET")
+            .arg(self.broker.keys().chain(id))
+            .arg("kind")
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(kind.and_then(|kind| ChainKind::from_name(&kind)))
+    }
+
     /// The newest chains that Redis still stores: at most `limit` of those that started before `before`
     /// (ms since 1970).
     pub async fn newest(

@@ -7,7 +7,7 @@ use longshore_settings::{Environment, FILE_NAME};
 use super::Config;
 
 /// Files and their errors.
-const BROKEN: [(&str, &str); 65] = [
+const BROKEN: [(&str, &str); 66] = [
     (
         "concurency: 5\n",
         "longshore.yaml:1: `concurency` is not a setting; did you mean `concurrency`?",
@@ -279,6 +279,10 @@ models:
     (
         "redis_url: @cache\n",
         "longshore.yaml:1: this is not YAML, in or after `redis_url`: unexpected character: `@'; expected `name: value`, with quotes around a value that contains any of : # { } [ ] , & * ? | > @ `",
+    ),
+    (
+        "retry:\n\tmax_retries: 2\n",
+        "longshore.yaml:2: `max_retries` is indented with a tab; expected spaces",
     ),
     (
         "namespace: *prod\n",

@@ -11,6 +11,7 @@ use longshore_protocol::{
     money::Usd,
     platform::{Capability, PlatformName, Tier},
 };
+use longshore_settings::suggest::closest;
 use secrecy::SecretString;
 use url::Url;
 
@@ -177,15 +178,24 @@ pub struct UnknownPlatform {
 /// A model that the catalog cannot offer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoModel {
-    #[error(
-        "model `{0}` is not in the catalog; add it under `models:` in longshore.yaml, with its prices"
-    )]
-    Unknown(String),
+    #[error("model `{name}` is not in the catalog; {}", model_remedy(.near.as_deref()))]
+    Unknown {
+        name: String,
+        /// The closest name in the catalog.
+        near: Option<String>,
+    },
     #[error(
         "model `{0}` has no price; add `input_per_million` and `output_per_million` to it under \
          `models:` in longshore.yaml, or set `unknown_price: zero`"
     )]
     Unpriced(String),
+}
+
+fn model_remedy(near: Option<&str>) -> String {
+    near.map_or_else(
+        || "add it under `models:` in longshore.yaml, with its prices".to_owned(),
+        |near| format!("did you mean `{near}`? `longshore models list` shows all"),
+    )
 }
 
 #[derive(Debug, Clone, Default)]
@@ -240,11 +250,14 @@ impl Catalog {
         let unpriced = self.unpriced.iter().any(|entry| {
             entry.model == name || bare == Some((&entry.provider, entry.model.as_str()))
         });
-        let name = name.to_owned();
         Err(if unpriced {
-            NoModel::Unpriced(name)
+            NoModel::Unpriced(name.to_owned())
         } else {
-            NoModel::Unknown(name)
+            let known = self.models.iter().map(|entry| entry.model.as_str());
+            NoModel::Unknown {
+                name: name.to_owned(),
+                near: closest(name, known).map(str::to_owned),
+            }
         })
     }
 

@@ -106,13 +106,28 @@ fn describe_error(error: &Error, key: &str, text: &str, line: Option<usize>) -> 
              expected quotes around a value that begins with *",
             last_name_before(text, line)
         ),
-        other => format!(
-            "this is not YAML, in or after `{}`: {}; expected `name: value`, with quotes around a \
-             value that contains any of : # {{ }} [ ] , & * ? | > @ `",
-            last_name_before(text, line),
-            parser_message(other)
-        ),
+        other => indented_with_tab(text, line).unwrap_or_else(|| not_yaml(other, text, line)),
     }
+}
+
+fn not_yaml(error: &Error, text: &str, line: Option<usize>) -> String {
+    format!(
+        "this is not YAML, in or after `{}`: {}; expected `name: value`, with quotes around a value that contains any \
+         of : # {{ }} [ ] , & * ? | > @ `",
+        last_name_before(text, line),
+        parser_message(error)
+    )
+}
+
+/// Explains a line that is indented with a tab, which YAML forbids.
+fn indented_with_tab(text: &str, line: Option<usize>) -> Option<String> {
+    let line = text.lines().nth(line?.checked_sub(1)?)?;
+    let content = line.trim_start();
+    let (indent, _) = line.split_at(line.len() - content.len());
+    let name = content.split(':').next()?;
+    indent
+        .contains('\t')
+        .then(|| format!("`{name}` is indented with a tab; expected spaces"))
 }
 
 fn moved_to(field: &str) -> Option<&'static str> {

@@ -54,7 +54,7 @@ async fn a_paused_queue_is_not_read_and_running_jobs_finish() {
             .unwrap(),
     );
     assert!(
-        output.starts_with("queue bulk has been paused for 0s: the printer"),
+        output.starts_with("Paused queue bulk: the printer"),
         "{output}"
     );
     assert!(stack.outcome(&running).await.unwrap().success);

@@ -11,7 +11,11 @@ mod wait;
 
 use clap::Subcommand;
 use longshore_client::{BatchReport, ChainId, Client};
+use longshore_protocol::chain::ChainKind;
 
+pub(super) use self::show::show;
+
+use super::chain;
 use crate::{
     error::{CommandError, Exit},
     render::text::counted,
@@ -35,12 +39,27 @@ enum Action {
     Wait(wait::Arguments),
     /// Show the progress of a batch
     Show(show::Arguments),
+    /// List batches, newest first
+    List(chain::list::Arguments),
+    /// Cancel a batch: stop running tasks and start no more
+    Cancel(chain::cancel::Arguments),
+    /// Run the failed tasks of a batch again
+    Retry(chain::retry::Arguments),
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     match arguments.action {
         Some(Action::Wait(arguments)) => wait::run(arguments, session).await,
         Some(Action::Show(arguments)) => show::run(arguments, session).await,
+        Some(Action::List(arguments)) => {
+            chain::list::run(arguments, Some(ChainKind::Batch), session).await
+        }
+        Some(Action::Cancel(arguments)) => {
+            chain::cancel::run(arguments, ChainKind::Batch, session).await
+        }
+        Some(Action::Retry(arguments)) => {
+            chain::retry::run(arguments, ChainKind::Batch, session).await
+        }
         None => run::run(arguments.run, session).await,
     }
 }

@@ -1,13 +1,13 @@
 //! `longshore chain`: starts, shows, cancels and retries chains of dependent steps.
 
-mod cancel;
+pub(super) mod cancel;
 mod graph;
 mod input;
-mod list;
+pub(super) mod list;
 mod live;
 mod reader;
 mod report;
-mod retry;
+pub(super) mod retry;
 mod run;
 mod show;
 mod tree;
@@ -16,8 +16,9 @@ mod watch;
 
 use clap::Subcommand;
 use longshore_client::ChainId;
+use longshore_protocol::chain::ChainKind;
 
-pub(super) use self::run::enqueue_and_wait;
+pub(super) use self::{run::enqueue_and_wait, show::show};
 
 use crate::{
     error::{CommandError, Exit},
@@ -52,18 +53,18 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     match arguments.action {
         Action::Run(arguments) => Box::pin(run::run(arguments, session)).await,
         Action::Show(arguments) => show::run(arguments, session).await,
-        Action::List(arguments) => list::run(arguments, session).await,
+        Action::List(arguments) => list::run(arguments, None, session).await,
         Action::Wait(arguments) => Box::pin(wait::run(arguments, session)).await,
-        Action::Cancel(arguments) => cancel::run(arguments, session).await,
-        Action::Retry(arguments) => retry::run(arguments, session).await,
+        Action::Cancel(arguments) => cancel::run(arguments, ChainKind::Chain, session).await,
+        Action::Retry(arguments) => retry::run(arguments, ChainKind::Chain, session).await,
         Action::Graph(arguments) => graph::run(arguments, session).await,
     }
 }
 
-/// The error for an unknown chain; `ledger_error`: why the query to Postgres failed.
-fn unknown_chain(id: &ChainId, ledger_error: Option<&str>) -> String {
+/// The error for an unknown chain or batch; `ledger_error`: why the query to Postgres failed.
+fn unknown_chain(kind: ChainKind, id: &ChainId, ledger_error: Option<&str>) -> String {
     match ledger_error {
-        None => format!("no chain `{id}`: searched Redis and Postgres"),
-        Some(error) => format!("no chain `{id}`: searched Redis; Postgres query failed: {error}"),
+        None => format!("no {kind} `{id}`: searched Redis and Postgres"),
+        Some(error) => format!("no {kind} `{id}`: searched Redis; Postgres query failed: {error}"),
     }
 }

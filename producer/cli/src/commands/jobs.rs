@@ -11,7 +11,9 @@ mod wait;
 mod why;
 
 use clap::Subcommand;
-use longshore_client::JobId;
+use longshore_client::{ChainId, Client, JobId};
+
+pub(super) use self::show::show;
 
 use crate::{
     error::{CommandError, Exit},
@@ -46,6 +48,22 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Action::Cancel(arguments) => cancel::run(arguments, session).await,
         Action::Wait(arguments) => wait::run(arguments, session).await,
     }
+}
+
+/// Fails if one of the ids is that of a chain or a batch, for which `verb` is the command.
+async fn refuse_chains(ids: &[JobId], verb: &str, client: &Client) -> Result<(), CommandError> {
+    for id in ids {
+        // Some ids of jobs cannot be those of chains.
+        let Ok(chain) = ChainId::parse(id.as_str()) else {
+            continue;
+        };
+        if let Some(kind) = client.broker().chains().kind(&chain).await? {
+            return Err(CommandError::Input(format!(
+                "`{id}` is a {kind}, not a job; try `longshore {kind} {verb} {id}`"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The error for an unknown job. `complete`: whether every queue was searched to its end; `ledger_error`: why

@@ -15,6 +15,7 @@ use crate::{
         text::one_line,
     },
     session::Session,
+    waiting::missing_worker,
 };
 
 /// What to pause.
@@ -76,9 +77,13 @@ pub(crate) async fn pause(
         .pauses()
         .pause(&target, arguments.lasts, reason)
         .await?;
-    arguments
-        .format
-        .print(&ShownPause::new(target, &pause, local_time()));
+    if let (Kind::Queue, Ok(queue)) = (arguments.what.kind, QueueName::parse(&arguments.what.name))
+        && let Some(missing) = missing_worker(&broker, &queue).await?
+    {
+        output::warning(missing);
+    }
+    let shown = ShownPause::new(target, &pause, local_time());
+    arguments.format.print_with(&shown, || shown.confirmation());
     Ok(Exit::Success)
 }
 

@@ -71,10 +71,11 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         .working_dir
         .or_else(|| variable("LONGSHORE_WORKING_DIR"))
         .unwrap_or_else(|| ".".into());
-    let path = arguments
-        .tasks
-        .or_else(|| variable("LONGSHORE_TASKS_FILE"))
-        .unwrap_or_else(|| folder.join(TASKS_FILE));
+    let named = arguments.tasks.or_else(|| variable("LONGSHORE_TASKS_FILE"));
+    let path = match named {
+        Some(path) => path,
+        None => default_tasks(&folder)?,
+    };
     let tasks = load_tasks(&path, &folder, arguments.task_id.as_deref(), session)?;
     let text = document::chain_json(&path, &tasks);
     if arguments.dry_run {
@@ -108,6 +109,19 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     ));
     let client = session.client_over(broker).queue(queue);
     chain::enqueue_and_wait(text, client, session, file, arguments.format).await
+}
+
+/// The file of tasks in a directory.
+fn default_tasks(folder: &Path) -> Result<PathBuf, CommandError> {
+    let path = folder.join(TASKS_FILE);
+    if path.exists() {
+        return Ok(path);
+    }
+    // `./` would say nothing.
+    let shown = path.strip_prefix(".").unwrap_or(&path).display();
+    Err(CommandError::Input(format!(
+        "there is no tasks file at {shown}; name one with --tasks FILE"
+    )))
 }
 
 /// Loads the tasks of the file. The error lists all problems.

@@ -99,6 +99,12 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<E
         .transpose()?;
 
     let client = session.client().await?.queue(queue);
+    if let Some(model) = &arguments.model {
+        // A pushed configuration may have models that the local one lacks.
+        let config = session.fleet_config_or_own(client.broker()).await?;
+        let found = config.catalog.require_model(model);
+        found.map_err(|error| CommandError::Input(format!("--model: {error}")))?;
+    }
     let receipt = client.enqueue(&job).await?;
     if arguments.detach {
         print_receipt(&receipt, arguments.format);

@@ -46,19 +46,31 @@ impl ShownPause {
     }
 }
 
+impl ShownPause {
+    /// What a user who has just paused something reads.
+    pub(crate) fn confirmation(&self) -> String {
+        format!("Paused {}{}", self.what, self.details())
+    }
+
+    /// The end and the reason.
+    fn details(&self) -> String {
+        let until = self.until.map_or_else(String::new, |until| {
+            format!(", resumes in {}", span(until - self.now))
+        });
+        let reason = self.reason.as_deref().map_or_else(String::new, |reason| {
+            format!(": {}", one_line(reason, LONGEST_REASON))
+        });
+        until + &reason
+    }
+}
+
 impl fmt::Display for ShownPause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             what, since, now, ..
         } = self;
-        write!(f, "{what} has been paused for {}", age(*since, *now))?;
-        if let Some(until) = self.until {
-            write!(f, ", resumes in {}", span(until - *now))?;
-        }
-        match &self.reason {
-            Some(reason) => write!(f, ": {}", one_line(reason, LONGEST_REASON)),
-            None => Ok(()),
-        }
+        let since = age(*since, *now);
+        write!(f, "{what} has been paused for {since}{}", self.details())
     }
 }
 
@@ -107,6 +119,10 @@ mod tests {
         assert_eq!(
             pause.to_string(),
             "type research has been paused for 5m, resumes in 60m: prices under review"
+        );
+        assert_eq!(
+            pause.confirmation(),
+            "Paused type research, resumes in 60m: prices under review"
         );
         assert_eq!(
             serde_json::to_value(&pause).unwrap(),

@@ -38,15 +38,23 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    show(arguments.id, arguments.format, session).await
+}
+
+/// Shows a batch.
+pub(in crate::commands) async fn show(
+    id: ChainId,
+    format: Format,
+    session: &Session,
+) -> Result<Exit, CommandError> {
     let client = session.client().await?;
-    let id = arguments.id;
     let report = known_batch(&client, &id).await?;
     let now = from_unix_ms(client.broker().server().time_ms().await?);
     let status = BatchStatus {
         failures: failures(&id, session, &client).await?,
         ..BatchStatus::new(id, report, now)
     };
-    arguments.format.print_with(&status, || status.to_text());
+    format.print_with(&status, || status.to_text());
     Ok(Exit::Success)
 }
 

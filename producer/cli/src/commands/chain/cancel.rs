@@ -1,6 +1,7 @@
-//! `longshore chain cancel`: cancels a chain.
+//! `longshore chain cancel` and `longshore batch cancel`: cancel a chain or a batch.
 
 use longshore_client::{ChainCancelled, ChainId};
+use longshore_protocol::chain::ChainKind;
 use serde_json::json;
 
 use super::{reader::ChainReader, unknown_chain};
@@ -11,8 +12,8 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// Chain id
+pub(in crate::commands) struct Arguments {
+    /// Id
     #[arg(value_name = "ID", value_parser = ChainId::parse)]
     id: ChainId,
     /// Output format
@@ -20,19 +21,30 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+pub(in crate::commands) async fn run(
+    arguments: Arguments,
+    kind: ChainKind,
+    session: &Session,
+) -> Result<Exit, CommandError> {
     let client = session.client().await?;
     let id = arguments.id;
     let (result, text) = match client.cancel_chain(&id).await? {
         ChainCancelled::Asked => (
             "asked",
-            format!("{id}: cancellation requested; running steps stop now and no more steps start"),
+            match kind {
+                ChainKind::Chain => format!(
+                    "{id}: cancellation requested; running steps stop now and no more steps start"
+                ),
+                ChainKind::Batch => format!(
+                    "{id}: cancellation requested; running tasks stop now and no more tasks start"
+                ),
+            },
         ),
         ChainCancelled::Ended | ChainCancelled::Unknown => {
             let mut reader = ChainReader::new(client, session, id.clone()).await;
             match reader.read().await? {
                 Some(chain) => ("ended", format!("{id}: already ended: {}", chain.state())),
-                None => ("unknown", unknown_chain(&id, reader.ledger_error())),
+                None => ("unknown", unknown_chain(kind, &id, reader.ledger_error())),
             }
         }
     };

@@ -1,11 +1,16 @@
-//! `longshore chain list`: lists chains in a table.
+//! `longshore chain list` and `longshore batch list`: list chains and batches in a table.
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, ChainHead};
 use longshore_ledger::ChainFilter;
-use longshore_protocol::{chain::ChainState, clock::local_time, event::ChainRecord, money::Usd};
+use longshore_protocol::{
+    chain::{ChainKind, ChainState},
+    clock::local_time,
+    event::ChainRecord,
+    money::Usd,
+};
 use serde::Serialize;
 
 use crate::{
@@ -28,7 +33,7 @@ const PAGE: usize = 200;
 const SEARCHED: usize = 2000;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::commands) struct Arguments {
     /// Only in this state
     #[arg(long, value_parser = state)]
     state: Option<ChainState>,
@@ -83,9 +88,14 @@ impl Row {
     }
 }
 
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+/// Lists all, or those of a kind.
+pub(in crate::commands) async fn run(
+    arguments: Arguments,
+    kind: Option<ChainKind>,
+    session: &Session,
+) -> Result<Exit, CommandError> {
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
-    let recorded = recorded_chains(&arguments, session).await;
+    let recorded = recorded_chains(&arguments, kind, limit, session).await;
     let mut rows = recorded.unwrap_or_else(|error| {
         output::warning(format_args!(
             "only chains in Redis are listed; Postgres query failed: {}",
@@ -95,14 +105,17 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     });
     // Redis has newer data than Postgres.
     let broker = session.broker().await?;
-    let (known, fresh) = redis_chains(&arguments, limit, &broker).await?;
+    let (known, fresh) = redis_chains(&arguments, kind, limit, &broker).await?;
     rows.retain(|row| !known.contains(&row.chain.chain_id));
     rows.extend(fresh);
     rows.sort_by_key(|row| std::cmp::Reverse((row.chain.begun_at, row.chain.chain_id.clone())));
     rows.truncate(limit);
     match arguments.format {
         Format::Json => output::json(&rows),
-        Format::Text if rows.is_empty() => output::line("No chains found."),
+        Format::Text if rows.is_empty() => output::line(match kind {
+            Some(ChainKind::Batch) => "No batches found.",
+            Some(ChainKind::Chain) | None => "No chains found.",
+        }),
         Format::Text => {
             output::line(chain_table(&rows, local_time()));
             if rows.len() == limit {
@@ -116,26 +129,40 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::Success)
 }
 
+/// The newest chains in the ledger that match, in pages: the ledger does not filter by kind.
 async fn recorded_chains(
     arguments: &Arguments,
+    kind: Option<ChainKind>,
+    limit: usize,
     session: &Session,
 ) -> Result<Vec<Row>, CommandError> {
-    let filter = ChainFilter {
+    let ledger = session.ledger().await?;
+    let mut filter = ChainFilter {
         state: arguments.state,
         name: arguments.name.clone(),
         before: None,
         limit: Some(arguments.limit),
     };
-    let rows = session.ledger().await?.chains(&filter).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Row::new(row.chain, row.figures.cost_usd))
-        .collect())
+    let mut rows = Vec::new();
+    loop {
+        let page = ledger.chains(&filter).await?;
+        let is_last = page.len() < limit;
+        let oldest = page.last().map(|row| &row.chain);
+        filter.before = oldest.map(|chain| (from_unix_ms(chain.begun_ms), chain.chain_id.clone()));
+        let of_kind = page
+            .into_iter()
+            .filter(|row| kind.is_none_or(|kind| kind == row.chain.kind));
+        rows.extend(of_kind.map(|row| Row::new(row.chain, row.figures.cost_usd)));
+        if is_last || rows.len() >= limit {
+            return Ok(rows);
+        }
+    }
 }
 
 /// The newest chains in Redis: the ids of all, and the rows of those that match.
 async fn redis_chains(
     arguments: &Arguments,
+    kind: Option<ChainKind>,
     limit: usize,
     broker: &Broker,
 ) -> Result<(HashSet<String>, Vec<Row>), CommandError> {
@@ -147,7 +174,8 @@ async fn redis_chains(
         before = Some(oldest.record.begun_ms);
         for ChainHead { record, cost } in page {
             known.insert(record.chain_id.to_string());
-            let is_match = arguments.state.is_none_or(|state| state == record.state)
+            let is_match = kind.is_none_or(|kind| kind == record.kind)
+                && arguments.state.is_none_or(|state| state == record.state)
                 && (arguments.name.is_none() || arguments.name == record.name);
             if is_match {
                 rows.push(Row::new(record, cost));

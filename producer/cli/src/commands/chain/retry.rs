@@ -1,8 +1,8 @@
-//! `longshore chain retry`: runs the failed steps of a chain again.
+//! `longshore chain retry` and `longshore batch retry`: run what failed in a chain or a batch again.
 
 use chrono::{DateTime, Utc};
 use longshore_client::{ChainId, ChainRetried, JobId};
-use longshore_protocol::event::DeadLetterResolution;
+use longshore_protocol::{chain::ChainKind, event::DeadLetterResolution};
 use serde_json::json;
 
 use super::{reader::ChainReader, unknown_chain};
@@ -17,8 +17,8 @@ use crate::{
 const CHUNK: usize = 500;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// Chain id
+pub(in crate::commands) struct Arguments {
+    /// Id
     #[arg(value_name = "ID", value_parser = ChainId::parse)]
     id: ChainId,
     /// Output format
@@ -26,37 +26,45 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+pub(in crate::commands) async fn run(
+    arguments: Arguments,
+    kind: ChainKind,
+    session: &Session,
+) -> Result<Exit, CommandError> {
     let client = session.client().await?;
     let id = arguments.id;
     let retry = client.retry_chain(&id).await?;
     let (result, again, text) = match retry.result {
         ChainRetried::Again(again) => {
             record_replays(&retry.replayed, session).await;
-            let failed =
-                counted(again, "failed step or item").replace("step or items", "steps or items");
+            let failed = match kind {
+                ChainKind::Chain => {
+                    counted(again, "failed step or item").replace("step or items", "steps or items")
+                }
+                ChainKind::Batch => counted(again, "failed task"),
+            };
             let text =
-                format!("{id}: retrying {failed}. Wait for it with `longshore chain wait {id}`");
+                format!("{id}: retrying {failed}. Wait for it with `longshore {kind} wait {id}`");
             ("again", again, text)
         }
         ChainRetried::Running => (
             "running",
             0,
-            format!("{id}: still running; only a chain that has ended can be retried"),
+            format!("{id}: still running; only a {kind} that has ended can be retried"),
         ),
         ChainRetried::Nothing => (
             "nothing",
             0,
-            format!("{id}: no step failed; nothing to retry"),
+            format!("{id}: nothing failed, so there is nothing to retry"),
         ),
         ChainRetried::Unknown => {
             let mut reader = ChainReader::new(client, session, id.clone()).await;
             let text = match reader.read().await? {
                 Some(chain) => format!(
-                    "{id}: {}, but no longer in Redis; start it again with `longshore chain run`",
+                    "{id}: {}, but no longer in Redis; start it again",
                     chain.state()
                 ),
-                None => unknown_chain(&id, reader.ledger_error()),
+                None => unknown_chain(kind, &id, reader.ledger_error()),
             };
             ("unknown", 0, text)
         }

@@ -1,7 +1,7 @@
 //! `longshore chain show`: shows the steps of a chain as a tree, with states, times and costs.
 
 use longshore_client::ChainId;
-use longshore_protocol::clock::local_time;
+use longshore_protocol::{chain::ChainKind, clock::local_time};
 
 use super::{reader::ChainReader, report::Report, tree::chain_tree, unknown_chain};
 use crate::{
@@ -21,9 +21,22 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    let mut reader = ChainReader::new(session.client().await?, session, arguments.id).await;
+    show(arguments.id, arguments.format, session).await
+}
+
+/// Shows a chain; exit code 1 if there is none of this id.
+pub(in crate::commands) async fn show(
+    id: ChainId,
+    format: Format,
+    session: &Session,
+) -> Result<Exit, CommandError> {
+    let mut reader = ChainReader::new(session.client().await?, session, id).await;
     let Some(chain) = reader.read().await? else {
-        output::error(&unknown_chain(reader.id(), reader.ledger_error()));
+        output::error(&unknown_chain(
+            ChainKind::Chain,
+            reader.id(),
+            reader.ledger_error(),
+        ));
         return Ok(Exit::Failure);
     };
     if let Some(error) = reader.ledger_error() {
@@ -32,8 +45,6 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         ));
     }
     let now = local_time();
-    arguments
-        .format
-        .print_with(&Report::new(&chain, None, now), || chain_tree(&chain, now));
+    format.print_with(&Report::new(&chain, None, now), || chain_tree(&chain, now));
     Ok(Exit::Success)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_client::{ChainId, ChainState, StepOutput};
-use longshore_protocol::clock::local_time;
+use longshore_protocol::{chain::ChainKind, clock::local_time};
 
 use super::{
     reader::{ChainReader, ChainStatus},
@@ -61,7 +61,7 @@ pub(super) async fn print_end(
             Ok(Exit::Failure)
         }
         WaitEnd::Unknown => {
-            output::error(&unknown_chain(id, reader.ledger_error()));
+            output::error(&unknown_chain(ChainKind::Chain, id, reader.ledger_error()));
             Ok(Exit::Failure)
         }
         WaitEnd::TimedOut => {

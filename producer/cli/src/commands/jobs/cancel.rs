@@ -3,7 +3,7 @@
 use longshore_client::{Cancellation, Client, JobId, Location};
 use serde::Serialize;
 
-use super::{cancel_all, unknown_job};
+use super::{cancel_all, refuse_chains, unknown_job};
 use crate::{
     confirm::Consent,
     error::{CommandError, Exit},
@@ -61,6 +61,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
                 .to_owned(),
         ));
     }
+    refuse_chains(&arguments.ids, "cancel", &client).await?;
     let mut answers = Vec::with_capacity(arguments.ids.len());
     for id in arguments.ids {
         let (result, text) = cancel(&id, &client, session).await?;

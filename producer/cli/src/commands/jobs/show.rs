@@ -6,7 +6,7 @@ use longshore_protocol::{clock::local_time, event::DropRecord, id::EntryId};
 
 use super::{
     details::{JobDetails, describe_job},
-    unknown_job,
+    refuse_chains, unknown_job,
     why::explain,
 };
 use crate::{
@@ -41,8 +41,18 @@ impl Seen {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    show(arguments.id, arguments.format, session).await
+}
+
+/// Shows a job; exit code 1 if there is none of this id.
+pub(in crate::commands) async fn show(
+    id: JobId,
+    format: Format,
+    session: &Session,
+) -> Result<Exit, CommandError> {
     let client = session.client().await?;
-    let mut seen = Box::pin(look_up(arguments.id, &client, session)).await?;
+    refuse_chains(std::slice::from_ref(&id), "show", &client).await?;
+    let mut seen = Box::pin(look_up(id, &client, session)).await?;
     if seen.is_unknown()
         && let Some(dropped) = dropped_message(&seen.id, session).await
     {
@@ -73,11 +83,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         envelope,
         found: Some(found),
     };
-    arguments
-        .format
-        .print_with(&output::with_flat_labels(&details), || {
-            describe_job(&details, local_time())
-        });
+    format.print_with(&output::with_flat_labels(&details), || {
+        describe_job(&details, local_time())
+    });
     Ok(Exit::Success)
 }
 

@@ -9,7 +9,7 @@ use std::{
 use longshore_client::{Client, JobId, JobState, Location, Outcome};
 use serde::Serialize;
 
-use super::unknown_job;
+use super::{refuse_chains, unknown_job};
 use crate::{
     error::{CommandError, Exit},
     output::{self, Format},
@@ -57,6 +57,7 @@ struct WaitResult {
 /// Prints how each job ended as soon as it ends.
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let client = session.client().await?;
+    refuse_chains(&arguments.ids, "wait", &client).await?;
     let until = arguments
         .timeout
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));

@@ -7,7 +7,7 @@ use longshore_policy::pause::Target;
 use longshore_protocol::{clock::local_time, envelope::Envelope};
 use serde::Serialize;
 
-use super::{ahead::count_ahead, parked::explain_parked, unknown_job};
+use super::{ahead::count_ahead, parked::explain_parked, refuse_chains, unknown_job};
 use crate::{
     error::{CommandError, Exit},
     output::{self, Format},
@@ -39,6 +39,7 @@ struct Answer<'a> {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let client = session.client().await?;
     let id = &arguments.id;
+    refuse_chains(std::slice::from_ref(id), "show", &client).await?;
     let found = client.locate(id).await?;
     let why = match &found.location {
         Location::Nowhere { complete } => match recorded(session, id).await {

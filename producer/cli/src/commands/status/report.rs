@@ -66,7 +66,7 @@ pub(super) struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "=== Orchestrator Status ===\n\nAdapters:")?;
+        writeln!(f, "Providers:")?;
         for adapter in &self.adapters {
             writeln!(f, "  {adapter}")?;
         }

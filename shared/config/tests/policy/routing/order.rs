@@ -109,8 +109,11 @@ fn an_unroutable_job_has_a_reason() {
     let one = router(&["OPENAI_API_KEY"]);
     assert!(
         refused(&one, r#"{"prompt":"x","model":"nobody-9"}"#)
-            .contains("`nobody-9` is not in the catalog")
+            .contains("`nobody-9` is not in the catalog; add it under `models:`")
     );
+    assert!(refused(&one, r#"{"prompt":"x","model":"gpt4o"}"#).contains(
+        "`gpt4o` is not in the catalog; did you mean `gpt-4o`? `longshore models list` shows all"
+    ));
     assert!(
         refused(&one, r#"{"prompt":"x","model":"claude-haiku-4-5"}"#).contains("ANTHROPIC_API_KEY")
     );

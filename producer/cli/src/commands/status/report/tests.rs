@@ -124,9 +124,7 @@ fn limits_and_unhealthy_platforms_as_text() {
     let (adapters, rest) = text.split_once("\nServices:").unwrap();
     let (_, quotas) = rest.split_once("=== Quota Status ===").unwrap();
     insta::assert_snapshot!(format!("{adapters}{quotas}"), @r#"
-    === Orchestrator Status ===
-
-    Adapters:
+    Providers:
       [DOWN] anthropic: circuit open since 2026-02-01T12:00:00Z, probed at 2026-02-01T12:00:40Z (claude-haiku-4-5: overloaded)
       [WAIT] openai: account openai on hold until 2026-02-01T12:05:00Z (OpenAI: Rate limited)
 
@@ -172,9 +170,7 @@ fn limits_and_unhealthy_platforms_as_json() {
 #[test]
 fn a_healthy_status_as_text() {
     insta::assert_snapshot!(healthy(), @r#"
-    === Orchestrator Status ===
-
-    Adapters:
+    Providers:
       [OK] gemini: ready
       [--] openai: disabled, OPENAI_API_KEY is not set
 
@@ -231,9 +227,7 @@ fn unreachable_services_are_named() {
         ..Report::default()
     };
     insta::assert_snapshot!(report, @r#"
-    === Orchestrator Status ===
-
-    Adapters:
+    Providers:
       [OK] gemini: ready
       [--] openai: disabled, OPENAI_API_KEY is not set
 
