@@ -1,7 +1,5 @@
 //! Queries about jobs.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     event::{AttemptRecord, DropRecord},
@@ -13,7 +11,7 @@ use sqlx::{FromRow, postgres::PgRow};
 
 use super::{
     AttemptCost, DeadLetterRow, JobRow, Ledger, LedgerError,
-    rows::{AttemptRow, DroppedRow, decode, decode_count},
+    rows::{AttemptRow, DroppedRow},
     sanitize,
 };
 
@@ -97,18 +95,6 @@ impl Ledger {
     /// The jobs that match, newest first.
     pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobRow>, LedgerError> {
         self.find(filter, None).await
-    }
-
-    /// The number of jobs in each state, in the order of a job's life, zeros included.
-    pub async fn count_by_state(&self) -> Result<Vec<(JobState, u64)>, LedgerError> {
-        let rows = sqlx::query(include_str!("../sql/count_jobs_by_state.sql"))
-            .try_map(|row: PgRow| Ok((decode(&row, "state")?, decode_count(&row, "jobs")?)))
-            .fetch_all(&mut *self.acquire().await?)
-            .await
-            .map_err(|cause| self.failed(cause))?;
-        let counts: HashMap<JobState, u64> = rows.into_iter().collect();
-        let count = |state: &JobState| (*state, counts.get(state).copied().unwrap_or_default());
-        Ok(JobState::ALL.iter().map(count).collect())
     }
 
     /// The cost of every attempt, to compare with a provider's invoice.

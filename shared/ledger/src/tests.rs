@@ -211,9 +211,6 @@ async fn jobs_are_found_by_every_field_newest_first() {
         assert_eq!(find(yes.clone()).await, ["j3", "j2", "j1"], "{yes:?}");
         assert_eq!(find(no.clone()).await, [""; 0], "{no:?}");
     }
-    let states = ledger.count_by_state().await.unwrap();
-    assert_eq!(states.len(), JobState::ALL.len());
-    assert!(states.contains(&(JobState::Completed, 2)) && states.contains(&(JobState::Running, 0)));
 }
 
 #[tokio::test]
