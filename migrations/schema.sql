@@ -14,6 +14,14 @@ CREATE TABLE alerts (
     CONSTRAINT alerts_pkey PRIMARY KEY (meter, start_at, threshold)
 );
 
+CREATE TABLE attempt_split (
+    singleton boolean DEFAULT true NOT NULL,
+    from_id uuid,
+    to_id uuid NOT NULL,
+    CONSTRAINT attempt_split_pkey PRIMARY KEY (singleton),
+    CONSTRAINT attempt_split_singleton_check CHECK (singleton)
+);
+
 CREATE TABLE attempts (
     attempt_id uuid NOT NULL,
     rank smallint NOT NULL,
@@ -51,10 +59,10 @@ CREATE TABLE attempts (
     step text COLLATE "C",
     usage_estimated boolean DEFAULT false NOT NULL,
     CONSTRAINT attempts_pkey PRIMARY KEY (attempt_id)
-);
-CREATE INDEX attempts_by_time ON attempts USING btree (started_at);
-CREATE INDEX attempts_of_chain ON attempts USING btree (chain_id) WHERE chain_id IS NOT NULL;
-CREATE INDEX attempts_of_job ON attempts USING btree (job_id);
+) PARTITION BY RANGE (attempt_id);
+CREATE INDEX attempts_by_time ON ONLY attempts USING btree (started_at);
+CREATE INDEX attempts_of_chain ON ONLY attempts USING btree (chain_id) WHERE chain_id IS NOT NULL;
+CREATE INDEX attempts_of_job ON ONLY attempts USING btree (job_id);
 
 CREATE TABLE chains (
     chain_id text COLLATE "C" NOT NULL,
@@ -184,6 +192,8 @@ CREATE TABLE quota_windows (
     CONSTRAINT quota_windows_pkey PRIMARY KEY (meter, start_at)
 );
 
+CREATE TABLE attempts_default PARTITION OF attempts DEFAULT;
+
 CREATE VIEW attempt_figures AS
  SELECT attempts.attempt_id,
     attempts.started_at,
@@ -194,13 +204,13 @@ CREATE VIEW attempt_figures AS
     (NOT earlier.repeats)::integer AS jobs,
     (NOT (earlier.repeats AND (EXISTS ( SELECT
            FROM attempts other
-          WHERE other.job_id = attempts.job_id AND other.platform = attempts.platform AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id)))))))::integer AS jobs_on_platform,
+          WHERE other.job_id = attempts.job_id AND other.platform = attempts.platform AND other.attempt_id >= month.first_id AND (other.attempt_id < month.last_id OR other.attempt_id = month.last_id) AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id)))))))::integer AS jobs_on_platform,
     (NOT (earlier.repeats AND (EXISTS ( SELECT
            FROM attempts other
-          WHERE other.job_id = attempts.job_id AND other.model = attempts.model AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id)))))))::integer AS jobs_with_model,
+          WHERE other.job_id = attempts.job_id AND other.model = attempts.model AND other.attempt_id >= month.first_id AND (other.attempt_id < month.last_id OR other.attempt_id = month.last_id) AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id)))))))::integer AS jobs_with_model,
     (NOT (earlier.repeats AND (EXISTS ( SELECT
            FROM attempts other
-          WHERE other.job_id = attempts.job_id AND other.task_type = attempts.task_type AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id)))))))::integer AS jobs_of_type,
+          WHERE other.job_id = attempts.job_id AND other.task_type = attempts.task_type AND other.attempt_id >= month.first_id AND (other.attempt_id < month.last_id OR other.attempt_id = month.last_id) AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id)))))))::integer AS jobs_of_type,
     1 AS attempts,
     (attempts.outcome = 'failed'::text)::integer AS failed_attempts,
     (attempts.outcome = 'cancelled'::text)::integer AS cancelled_attempts,
@@ -215,10 +225,27 @@ CREATE VIEW attempt_figures AS
     COALESCE(attempts.reported_cost_usd, 0::numeric) AS reported_usd,
     COALESCE(attempts.reported_cost_usd - attempts.cost_usd, 0::numeric) AS reported_difference_usd
    FROM attempts
+     CROSS JOIN LATERAL ( SELECT attempt_month.first_id,
+            attempt_month.last_id
+           FROM attempt_month(attempts.attempt_id) attempt_month(first_id, last_id)
+         OFFSET 0) month
      CROSS JOIN LATERAL ( SELECT (EXISTS ( SELECT
                    FROM attempts other
-                  WHERE other.job_id = attempts.job_id AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id))))) AS repeats
+                  WHERE other.job_id = attempts.job_id AND other.attempt_id >= month.first_id AND (other.attempt_id < month.last_id OR other.attempt_id = month.last_id) AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id))))) AS repeats
          OFFSET 0) earlier;
+
+CREATE VIEW attempt_partitions AS
+ SELECT partitions.name,
+    partitions.is_default,
+    (regexp_match(partitions.bounds, 'FROM \(''([0-9a-f-]+)''\)'::text))[1]::uuid AS from_id,
+    (regexp_match(partitions.bounds, 'TO \(''([0-9a-f-]+)''\)'::text))[1]::uuid AS to_id
+   FROM ( SELECT pg_class.relname AS name,
+            bounds.bounds = 'DEFAULT'::text AS is_default,
+            bounds.bounds
+           FROM pg_inherits
+             JOIN pg_class ON pg_class.oid = pg_inherits.inhrelid
+             CROSS JOIN LATERAL pg_get_expr(pg_class.relpartbound, pg_class.oid) bounds(bounds)
+          WHERE pg_inherits.inhparent = 'attempts'::regclass::oid) partitions;
 
 CREATE OR REPLACE FUNCTION public.add_to_cost_totals(changes cost_totals[])
  RETURNS void
@@ -252,6 +279,64 @@ BEGIN
         total.reserved_unknown_usd + excluded.reserved_unknown_usd,
         total.reported_attempts + excluded.reported_attempts, total.reported_usd + excluded.reported_usd,
         total.reported_difference_usd + excluded.reported_difference_usd
+    );
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.attempt_id_at(at timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE
+RETURN ((lpad(to_hex((GREATEST((0)::numeric, LEAST(('281474976710655'::bigint)::numeric, floor((EXTRACT(epoch FROM at) * (1000)::numeric)))))::bigint), 12, '0'::text) || '00000000000000000000'::text))::uuid
+
+CREATE OR REPLACE FUNCTION public.attempt_id_time(id uuid)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE
+RETURN to_timestamp((((((('x'::text || "left"(replace((id)::text, '-'::text, ''::text), 12)))::bit(48))::bigint)::numeric / 1000.0))::double precision)
+
+CREATE OR REPLACE FUNCTION public.attempt_month(id uuid)
+ RETURNS TABLE(first_id uuid, last_id uuid)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT
+        (lpad(to_hex((date_part('epoch', month) * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid,
+        (
+            lpad(
+                to_hex(least((date_part('epoch', month + interval '1 month') * 1000)::bigint - 1, 281474976710655)),
+                12, '0'
+            ) || 'ffffffffffffffffffff'
+        )::uuid
+    FROM (
+        SELECT date_trunc(
+            'month',
+            timestamp 'epoch'
+                + ('x' || left(id::text, 8) || substr(id::text, 10, 4))::bit(48)::bigint * interval '1 millisecond'
+        ) AS month
+        OFFSET 0
+    ) AS months
+$function$
+
+CREATE OR REPLACE FUNCTION public.begin_attempt_split(to_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    -- The end of the newest partition.
+    from_id uuid := (
+        SELECT partition.to_id FROM attempt_partitions AS partition
+        WHERE NOT is_default ORDER BY partition.to_id DESC LIMIT 1
+    );
+    to_id uuid := attempt_id_at(to_at);
+BEGIN
+    INSERT INTO attempt_split (from_id, to_id) VALUES (from_id, to_id);
+    CREATE TABLE attempts_next_default (LIKE attempts INCLUDING ALL);
+    EXECUTE format(
+        'ALTER TABLE attempts_default ADD CONSTRAINT attempts_split CHECK (%s attempt_id < %L) NOT VALID',
+        CASE WHEN from_id IS NULL THEN '' ELSE format('attempt_id >= %L AND', from_id) END,
+        to_id
     );
 END
 $function$
@@ -329,6 +414,119 @@ AS $function$
     ) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 $function$
 
+CREATE OR REPLACE FUNCTION public.create_attempt_partition(month timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    month_name text := to_char(month AT TIME ZONE 'UTC', '"attempts_"YYYY_MM');
+    from_id uuid := attempt_id_at(month);
+    to_id uuid := attempt_id_at((month AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
+BEGIN
+    IF EXISTS (SELECT FROM attempt_partitions WHERE name = month_name) THEN
+        RETURN;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE attempts INCLUDING ALL)', month_name);
+    LOCK TABLE ONLY attempts IN SHARE UPDATE EXCLUSIVE MODE;
+    LOCK TABLE attempts_default IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM attempts_default WHERE attempt_id >= $1 AND attempt_id < $2 RETURNING *)
+        INSERT INTO %I SELECT * FROM moved',
+        month_name
+    ) USING from_id, to_id;
+    EXECUTE format(
+        'ALTER TABLE attempts ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', month_name, from_id, to_id
+    );
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.delete_old_attempts(before timestamp with time zone, span interval, max_rows bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    partition record;
+    deleted bigint := 0;
+    deleted_here bigint;
+BEGIN
+    FOR partition IN
+        SELECT name
+        FROM attempt_partitions
+        WHERE is_default OR from_id IS NULL OR attempt_id_time(to_id) - attempt_id_time(from_id) > span
+        ORDER BY is_default, to_id
+    LOOP
+        EXECUTE format(
+            'DELETE FROM %1$I WHERE ctid = ANY (ARRAY(
+                SELECT ctid
+                FROM %1$I
+                WHERE started_at < $1 AND started_at >= (SELECT complete_from FROM cost_totals_range)
+                LIMIT $2
+            ))',
+            partition.name
+        ) USING before, max_rows - deleted;
+        GET DIAGNOSTICS deleted_here = ROW_COUNT;
+        deleted := deleted + deleted_here;
+        EXIT WHEN deleted >= max_rows;
+    END LOOP;
+    RETURN deleted;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.drop_attempt_partition(before timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    partition record;
+    has_others boolean;
+BEGIN
+    FOR partition IN
+        SELECT name FROM attempt_partitions WHERE to_id <= attempt_id_at(before) ORDER BY to_id
+    LOOP
+        -- An attempt that is recorded late must not be dropped with the others.
+        LOCK TABLE ONLY attempts IN ACCESS EXCLUSIVE MODE;
+        EXECUTE format(
+            'SELECT EXISTS (
+                SELECT FROM %1$I WHERE started_at >= $1
+            ) OR EXISTS (
+                SELECT FROM %1$I WHERE started_at < (SELECT complete_from FROM cost_totals_range)
+            )',
+            partition.name
+        ) INTO has_others USING before;
+        CONTINUE WHEN has_others;
+        EXECUTE format('DROP TABLE %I', partition.name);
+        RETURN partition.name;
+    END LOOP;
+    RETURN NULL;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.finish_attempt_split()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    split attempt_split;
+    name text;
+BEGIN
+    LOCK TABLE ONLY attempts IN ACCESS EXCLUSIVE MODE;
+    DELETE FROM attempt_split RETURNING * INTO split;
+    name := to_char(attempt_id_time(split.to_id) AT TIME ZONE 'UTC', '"attempts_until_"YYYY_MM');
+    ALTER TABLE attempts DETACH PARTITION attempts_default;
+    EXECUTE format('ALTER TABLE attempts_default RENAME TO %I', name);
+    EXECUTE format(
+        'ALTER TABLE attempts ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%L)',
+        name, coalesce(quote_literal(split.from_id), 'MINVALUE'), split.to_id
+    );
+    EXECUTE format('ALTER TABLE %I DROP CONSTRAINT attempts_split', name);
+    ALTER TABLE attempts_next_default RENAME TO attempts_default;
+    ALTER TABLE attempts ATTACH PARTITION attempts_default DEFAULT;
+END
+$function$
+
 CREATE OR REPLACE FUNCTION public.lock_cost_totals()
  RETURNS void
  LANGUAGE plpgsql
@@ -338,16 +536,62 @@ BEGIN
 END
 $function$
 
+CREATE OR REPLACE FUNCTION public.move_attempts_outside_split(max_rows integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    moved_rows integer;
+BEGIN
+    WITH outside AS (
+        SELECT attempts_default.attempt_id
+        FROM attempt_split
+        JOIN attempts_default ON attempts_default.attempt_id < attempt_split.from_id
+        UNION ALL
+        SELECT attempts_default.attempt_id
+        FROM attempt_split
+        JOIN attempts_default ON attempts_default.attempt_id >= attempt_split.to_id
+        LIMIT max_rows
+    ),
+    moved AS (
+        DELETE FROM attempts_default USING outside
+        WHERE attempts_default.attempt_id = outside.attempt_id
+        RETURNING attempts_default.*
+    )
+    INSERT INTO attempts_next_default SELECT * FROM moved;
+    GET DIAGNOSTICS moved_rows = ROW_COUNT;
+    RETURN moved_rows;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.refuse_ctid_of_attempts()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF current_query() ~* '\mctid\M' THEN
+        RAISE EXCEPTION 'attempts is partitioned: a ctid may name rows of several partitions'
+            USING HINT = 'upgrade all schedulers';
+    END IF;
+    RETURN NULL;
+END
+$function$
+
 CREATE OR REPLACE FUNCTION public.total_inserted_attempts()
  RETURNS trigger
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 DECLARE
     changes cost_totals[];
+    some_id uuid;
+    month record;
     repeated uuid[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM inserted) THEN
+    SELECT attempt_id INTO some_id FROM inserted ORDER BY attempt_id LIMIT 1;
+    IF some_id IS NULL THEN
         RETURN NULL;
     END IF;
     PERFORM lock_cost_totals();
@@ -377,60 +621,77 @@ BEGIN
         GROUP BY 1, platform, model, task_type, tenant
     ) AS groups;
 
-    SELECT array_agg(inserted.attempt_id)
-    INTO repeated
-    FROM inserted
-    CROSS JOIN LATERAL (
-        SELECT
-        FROM attempts
-        WHERE attempts.job_id = inserted.job_id AND attempts.attempt_id <> inserted.attempt_id
-        LIMIT 1
-    ) AS others;
-    IF repeated IS NOT NULL THEN
-        SELECT changes || array_agg(ROW(
-            'hour', date_bin('1 hour', not_first.started_at, timestamptz 'epoch'),
-            left(not_first.platform, 128), left(not_first.model, 128), left(not_first.task_type, 128),
-            coalesce(left(not_first.tenant, 128), ''),
-            CASE WHEN same = 'job' THEN -1 ELSE 0 END,
-            CASE WHEN same = 'platform' THEN -1 ELSE 0 END,
-            CASE WHEN same = 'model' THEN -1 ELSE 0 END,
-            CASE WHEN same = 'type' THEN -1 ELSE 0 END,
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0
-        )::cost_totals)
-        INTO changes
-        FROM inserted AS call
-        CROSS JOIN (VALUES ('job'), ('platform'), ('model'), ('type')) AS of (same)
+    -- The calls of a batch are of one month, or two.
+    WHILE some_id IS NOT NULL LOOP
+        SELECT first_id, last_id INTO month FROM attempt_month(some_id);
+
+        SELECT array_agg(inserted.attempt_id)
+        INTO repeated
+        FROM inserted
         CROSS JOIN LATERAL (
-            SELECT EXISTS (
-                SELECT
-                FROM attempts AS other
-                WHERE other.job_id = call.job_id
-                    AND (same <> 'platform' OR other.platform = call.platform)
-                    AND (same <> 'model' OR other.model = call.model)
-                    AND (same <> 'type' OR other.task_type = call.task_type)
-                    AND (other.started_at, other.attempt_id) < (call.started_at, call.attempt_id)
-            ) AS repeats
-            OFFSET 0
-        ) AS earlier
-        CROSS JOIN LATERAL (
-            SELECT call.started_at, call.platform, call.model, call.task_type, call.tenant
-            WHERE repeats
-            UNION ALL
-            (
-                SELECT other.started_at, other.platform, other.model, other.task_type, other.tenant
-                FROM attempts AS other
-                WHERE NOT repeats
-                    AND other.job_id = call.job_id
-                    AND (same <> 'platform' OR other.platform = call.platform)
-                    AND (same <> 'model' OR other.model = call.model)
-                    AND (same <> 'type' OR other.task_type = call.task_type)
-                    AND other.attempt_id NOT IN (SELECT attempt_id FROM inserted)
-                ORDER BY other.started_at, other.attempt_id
-                LIMIT 1
-            )
-        ) AS not_first
-        WHERE call.attempt_id = ANY (repeated);
-    END IF;
+            SELECT
+            FROM attempts
+            WHERE attempts.job_id = inserted.job_id
+                AND attempts.attempt_id >= month.first_id
+                AND (attempts.attempt_id < month.last_id OR attempts.attempt_id = month.last_id)
+                AND attempts.attempt_id <> inserted.attempt_id
+            LIMIT 1
+        ) AS others
+        WHERE inserted.attempt_id BETWEEN month.first_id AND month.last_id;
+        IF repeated IS NOT NULL THEN
+            SELECT changes || array_agg(ROW(
+                'hour', date_bin('1 hour', not_first.started_at, timestamptz 'epoch'),
+                left(not_first.platform, 128), left(not_first.model, 128), left(not_first.task_type, 128),
+                coalesce(left(not_first.tenant, 128), ''),
+                CASE WHEN same = 'job' THEN -1 ELSE 0 END,
+                CASE WHEN same = 'platform' THEN -1 ELSE 0 END,
+                CASE WHEN same = 'model' THEN -1 ELSE 0 END,
+                CASE WHEN same = 'type' THEN -1 ELSE 0 END,
+                0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+            )::cost_totals)
+            INTO changes
+            FROM inserted AS call
+            CROSS JOIN (VALUES ('job'), ('platform'), ('model'), ('type')) AS of (same)
+            CROSS JOIN LATERAL (
+                SELECT EXISTS (
+                    SELECT
+                    FROM attempts AS other
+                    WHERE other.job_id = call.job_id
+                        AND other.attempt_id >= month.first_id
+                        AND (other.attempt_id < month.last_id OR other.attempt_id = month.last_id)
+                        AND (same <> 'platform' OR other.platform = call.platform)
+                        AND (same <> 'model' OR other.model = call.model)
+                        AND (same <> 'type' OR other.task_type = call.task_type)
+                        AND (other.started_at, other.attempt_id) < (call.started_at, call.attempt_id)
+                ) AS repeats
+                OFFSET 0
+            ) AS earlier
+            CROSS JOIN LATERAL (
+                SELECT call.started_at, call.platform, call.model, call.task_type, call.tenant
+                WHERE repeats
+                UNION ALL
+                (
+                    SELECT other.started_at, other.platform, other.model, other.task_type, other.tenant
+                    FROM attempts AS other
+                    WHERE NOT repeats
+                        AND other.job_id = call.job_id
+                        AND other.attempt_id >= month.first_id
+                        AND (other.attempt_id < month.last_id OR other.attempt_id = month.last_id)
+                        AND (same <> 'platform' OR other.platform = call.platform)
+                        AND (same <> 'model' OR other.model = call.model)
+                        AND (same <> 'type' OR other.task_type = call.task_type)
+                        AND other.attempt_id NOT IN (SELECT attempt_id FROM inserted)
+                    ORDER BY other.started_at, other.attempt_id
+                    LIMIT 1
+                )
+            ) AS not_first
+            WHERE call.attempt_id = ANY (repeated);
+        END IF;
+
+        SELECT (
+            SELECT attempt_id FROM inserted WHERE attempt_id > month.last_id ORDER BY attempt_id LIMIT 1
+        ) INTO some_id;
+    END LOOP;
 
     PERFORM add_to_cost_totals(changes);
     RETURN NULL;
@@ -469,6 +730,8 @@ BEGIN
     RETURN NULL;
 END
 $function$
+
+CREATE TRIGGER refuse_ctid_of_attempts BEFORE DELETE ON attempts FOR EACH STATEMENT EXECUTE FUNCTION refuse_ctid_of_attempts();
 
 CREATE TRIGGER total_inserted_attempts AFTER INSERT ON attempts REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION total_inserted_attempts();
 

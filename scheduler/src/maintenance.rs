@@ -1,4 +1,5 @@
-//! Maintenance: returns orphaned resources, deletes old rows of the ledger, and expires cancel requests.
+//! Maintenance: returns orphaned resources, makes partitions of the ledger, deletes its old rows, and expires cancel
+//! requests.
 
 use std::time::Duration;
 
@@ -78,7 +79,8 @@ fn report_swept(swept: &OrphansRemoved) {
     );
 }
 
-/// Deletes rows and rejected events that are older than their retention, every `interval`.
+/// Makes the partitions of the next months, and deletes rows and rejected events that are older than their retention,
+/// every `interval`.
 pub(crate) async fn prune_ledger(background: Background, interval: Duration) {
     let mut timer = Timer::every(interval);
     while background.next_run(&mut timer).await {
@@ -101,6 +103,7 @@ async fn prune_once(
         leading,
         ..
     } = background;
+    make_partitions(ledger, now).await;
     complete_cost_totals(ledger, leading).await?;
     let cutoff = |keep: Duration| TimeDelta::from_std(keep).ok().map(|keep| now - keep);
     for (rows, keep) in [
@@ -114,6 +117,9 @@ async fn prune_once(
         (Prunable::DeadLetters, retention.dead_letters_archive),
     ] {
         if let Some(before) = keep.and_then(cutoff) {
+            if rows == Prunable::Attempts {
+                drop_partitions(ledger, before, leading).await;
+            }
             prune_rows(ledger, rows, before, leading).await?;
         }
     }
@@ -121,6 +127,16 @@ async fn prune_once(
         prune_bad_events(broker, before, leading).await?;
     }
     Ok(())
+}
+
+/// Makes the partitions of the next months. Nothing depends on them yet if that fails, for example because the user of
+/// the database does not own the tables.
+async fn make_partitions(ledger: &Ledger, now: DateTime<Utc>) {
+    if let Err(error) = ledger.make_attempt_partitions(now).await {
+        tracing::warn!(
+            "making partitions of attempts failed: {error}; attempts without one go to `attempts_default`"
+        );
+    }
 }
 
 /// Adds the attempts of earlier releases to the totals of costs, newest first. An interrupted run continues where it
@@ -138,6 +154,23 @@ async fn complete_cost_totals(ledger: &Ledger, leading: &Leading) -> Result<(), 
         );
     }
     Ok(())
+}
+
+/// Drops the partitions of attempts that are past as a whole. Of those that remain, the next run tries again.
+async fn drop_partitions(ledger: &Ledger, before: DateTime<Utc>, leading: &Leading) {
+    while leading.get() {
+        match ledger.drop_attempt_partition(before).await {
+            Ok(None) => break,
+            Ok(Some(name)) => {
+                tracing::info!(partition = name, %before, "old attempts deleted from the ledger");
+            }
+            Err(error) => {
+                tracing::warn!("dropping a partition of attempts failed: {error}");
+                break;
+            }
+        }
+        tokio::time::sleep(STEP_PAUSE).await;
+    }
 }
 
 async fn prune_rows(

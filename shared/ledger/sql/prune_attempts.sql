@@ -1,11 +1,6 @@
--- Deletes attempts that started before a time, if the totals hold their costs.
+-- Deletes attempts that started before a time, if the totals hold their costs. A partition that spans no more than a
+-- tenth of the retention is dropped as a whole instead, once all of it is past.
 --
 -- Parameters: $1 time, $2 limit.
--- Result:     none.
-DELETE FROM attempts
-WHERE ctid = ANY (ARRAY(
-    SELECT ctid
-    FROM attempts
-    WHERE started_at < $1 AND started_at >= (SELECT complete_from FROM cost_totals_range)
-    LIMIT $2
-))
+-- Result:     how many.
+SELECT delete_old_attempts($1, (now() - $1) / 10, $2)

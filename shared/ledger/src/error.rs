@@ -67,7 +67,7 @@ impl LedgerError {
             Self::Timeout { .. } | Self::File { .. } => true,
             Self::Query { cause, .. }
             | Self::Migrate {
-                cause: MigrateError::Execute(cause),
+                cause: MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _),
                 ..
             } => is_transient(cause),
             Self::Url(_) | Self::Migrate { .. } => false,
@@ -81,6 +81,7 @@ impl LedgerError {
                 cause: sqlx::Error::Encode(_),
                 ..
             } => true,
+            Self::Query { cause, .. } if is_beyond_split(cause) => false,
             Self::Query { cause, .. } => sql_state(cause).is_some_and(|code| {
                 // Data exception, integrity violation, cardinality violation, limit exceeded.
                 ["22", "23", "21", "54"]
@@ -93,6 +94,9 @@ impl LedgerError {
 }
 
 fn is_transient(error: &sqlx::Error) -> bool {
+    if is_beyond_split(error) {
+        return true;
+    }
     if let Some(code) = sql_state(error) {
         // Classes: connection (08), transaction rollback (40), insufficient resources (53), operator intervention
         // (57), system error (58). Codes: lock not available; read-only transaction, as on a replica before its
@@ -111,6 +115,19 @@ fn is_transient(error: &sqlx::Error) -> bool {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
     )
+}
+
+/// Whether an attempt must wait until the default partition is split (`begin_attempt_split`).
+fn is_beyond_split(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.constraint())
+        == Some("attempts_split")
+}
+
+/// Whether somebody else holds a lock, or both wait for each other.
+pub(crate) fn is_locked(error: &sqlx::Error) -> bool {
+    sql_state(error).is_some_and(|code| ["55P03", "40P01"].contains(&code.as_str()))
 }
 
 fn sql_state(error: &sqlx::Error) -> Option<String> {

@@ -17,7 +17,7 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Postgres,
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -35,12 +35,17 @@ mod outcomes;
 mod reconcile;
 mod rows;
 
+mod partitions;
 mod prune;
 
 mod error;
 mod files;
 
-use self::files::PasswordFile;
+use self::{
+    error::is_locked,
+    files::PasswordFile,
+    partitions::{LOCK_PAUSE, LOCK_TRIES},
+};
 
 #[cfg(test)]
 mod tests;
@@ -121,11 +126,23 @@ impl Ledger {
         &self.address
     }
 
-    /// Applies pending migrations. Safe to run in several processes at once, and repeatedly.
+    /// Applies pending migrations. Safe to run in several processes at once, and repeatedly. A migration waits for a lock
+    /// for a short time only, and is tried again, because others wait behind it.
     pub async fn migrate(&self) -> Result<(), LedgerError> {
         // A connection of its own: a failed migration keeps its lock until the connection is closed.
         let mut connection = self.connect_directly().await?;
-        let result = MIGRATOR.run(&mut connection).await;
+        let mut tries = 1;
+        let result = loop {
+            match MIGRATOR.run(&mut connection).await {
+                Err(MigrateError::ExecuteMigration(error, _))
+                    if is_locked(&error) && tries < LOCK_TRIES =>
+                {
+                    tries += 1;
+                    tokio::time::sleep(LOCK_PAUSE).await;
+                }
+                result => break result,
+            }
+        };
         if let Err(error) = connection.close().await {
             tracing::debug!("closing the connection of the migration failed: {error}");
         }

@@ -1,6 +1,8 @@
-//! Deletes old rows in small batches, so that no other statement waits for a lock.
+//! Deletes old rows in small batches, so that no other statement waits for a lock. Partitions of attempts that are past
+//! as a whole are [dropped](Ledger::drop_attempt_partition) instead.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 use super::{Ledger, LedgerError, sanitize};
 
@@ -65,11 +67,14 @@ impl Ledger {
         let before = sanitize::timestamp(before);
         let mut connection = self.acquire().await?;
         if rows == Prunable::Attempts {
-            sqlx::query(include_str!("../sql/expect_pruned_attempts.sql"))
+            self.expect_pruned_attempts(before, &mut connection).await?;
+            let deleted: i64 = sqlx::query_scalar(rows.sql())
                 .bind(before)
-                .execute(&mut *connection)
+                .bind(i64::from(limit))
+                .fetch_one(&mut *connection)
                 .await
                 .map_err(|cause| self.failed(cause))?;
+            return Ok(deleted.unsigned_abs());
         }
         let deleted = sqlx::query(rows.sql())
             .bind(before)
@@ -78,5 +83,18 @@ impl Ledger {
             .await
             .map_err(|cause| self.failed(cause))?;
         Ok(deleted.rows_affected())
+    }
+    /// Records that attempts from before a time may be missing.
+    pub(crate) async fn expect_pruned_attempts(
+        &self,
+        before: DateTime<Utc>,
+        connection: &mut PgConnection,
+    ) -> Result<(), LedgerError> {
+        sqlx::query(include_str!("../sql/expect_pruned_attempts.sql"))
+            .bind(before)
+            .execute(connection)
+            .await
+            .map_err(|cause| self.failed(cause))?;
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod costs;
 mod facts;
 mod failures;
 mod idempotence;
+mod partitions;
 mod postgres;
 mod quotas;
 mod schema;

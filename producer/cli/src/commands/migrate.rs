@@ -1,4 +1,7 @@
-//! `longshore migrate`: applies pending Postgres migrations.
+//! `longshore migrate`: applies pending Postgres migrations, and makes the partitions of the next months.
+
+use longshore_ledger::Ledger;
+use longshore_protocol::clock::local_time;
 
 use crate::{
     error::{CommandError, Exit},
@@ -17,30 +20,37 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let ledger = session.ledger().await?;
     let pending = ledger.pending_migrations().await?;
-    if pending.is_empty() {
-        output::line(format_args!(
-            "The tables at {} are up to date.",
-            ledger.address()
-        ));
-        return Ok(Exit::Success);
-    }
     if arguments.check {
-        for name in &pending {
-            output::line(format_args!("Pending: {name}"));
-        }
-        output::note(format_args!(
-            "Run `longshore migrate` to apply them to {}.",
-            ledger.address()
-        ));
-        return Ok(Exit::Failure);
+        return Ok(list(&pending, &ledger));
     }
     ledger.migrate().await?;
     for name in &pending {
         output::line(format_args!("Applied: {name}"));
     }
+    // Of a database that has many attempts in one table, this takes minutes. They go on being recorded.
+    ledger.make_attempt_partitions(local_time()).await?;
+    report_up_to_date(&ledger);
+    Ok(Exit::Success)
+}
+
+fn list(pending: &[String], ledger: &Ledger) -> Exit {
+    if pending.is_empty() {
+        report_up_to_date(ledger);
+        return Exit::Success;
+    }
+    for name in pending {
+        output::line(format_args!("Pending: {name}"));
+    }
+    output::note(format_args!(
+        "Run `longshore migrate` to apply them to {}.",
+        ledger.address()
+    ));
+    Exit::Failure
+}
+
+fn report_up_to_date(ledger: &Ledger) {
     output::line(format_args!(
         "The tables at {} are up to date.",
         ledger.address()
     ));
-    Ok(Exit::Success)
 }

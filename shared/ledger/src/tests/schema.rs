@@ -6,9 +6,9 @@ use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
 use super::postgres::Database;
 
-/// Columns and constraints of the tables. One row per line of `CREATE TABLE`.
+/// Columns and constraints of the tables but partitions. One row per line of `CREATE TABLE`, and what follows it.
 const TABLES: &str = r#"
-SELECT tables.relname::text AS "table", line
+SELECT tables.relname::text AS "table", line, coalesce(' PARTITION BY ' || pg_get_partkeydef(tables.oid), '')
 FROM pg_class AS tables
 CROSS JOIN LATERAL (
     SELECT
@@ -30,7 +30,8 @@ CROSS JOIN LATERAL (
     WHERE conrelid = tables.oid AND contype IN ('p', 'u', 'f', 'c', 'x')
 ) AS lines
 WHERE tables.relnamespace = 'public'::regnamespace
-    AND tables.relkind = 'r'
+    AND tables.relkind IN ('r', 'p')
+    AND NOT tables.relispartition
     AND tables.relname <> '_sqlx_migrations'
 ORDER BY tables.relname COLLATE "C", position
 "#;
@@ -42,6 +43,7 @@ FROM pg_index
 JOIN pg_class AS tables ON tables.oid = indrelid
 JOIN pg_class AS indexes ON indexes.oid = indexrelid
 WHERE tables.relnamespace = 'public'::regnamespace
+    AND NOT tables.relispartition
     AND tables.relname <> '_sqlx_migrations'
     AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
 ORDER BY tables.relname COLLATE "C", indexes.relname COLLATE "C"
@@ -51,7 +53,13 @@ ORDER BY tables.relname COLLATE "C", indexes.relname COLLATE "C"
 const OTHERS: &str = r#"
 SELECT statement
 FROM (
-    SELECT 1 AS kind, relname AS name, 'CREATE VIEW ' || relname || ' AS' || chr(10) || pg_get_viewdef(oid, true)
+    SELECT 0 AS kind, relname AS name, 'CREATE TABLE ' || relname || ' PARTITION OF ' || inhparent::regclass || ' '
+        || pg_get_expr(relpartbound, oid) || ';'
+    FROM pg_class
+    JOIN pg_inherits ON inhrelid = oid
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+    UNION ALL
+    SELECT 1, relname, 'CREATE VIEW ' || relname || ' AS' || chr(10) || pg_get_viewdef(oid, true)
     FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'
     UNION ALL
@@ -75,15 +83,20 @@ const HEADER: &str = "\
 /// The schema of a database as SQL, in a stable order.
 async fn schema(database: &Database) -> String {
     let pool = &database.ledger.pool;
-    let lines: Vec<(String, String)> = sqlx::query_as(TABLES).fetch_all(pool).await.unwrap();
+    let lines: Vec<(String, String, String)> =
+        sqlx::query_as(TABLES).fetch_all(pool).await.unwrap();
     let indexes: Vec<(String, String)> = sqlx::query_as(INDEXES).fetch_all(pool).await.unwrap();
     let others: Vec<String> = sqlx::query_scalar(OTHERS).fetch_all(pool).await.unwrap();
     let mut sql = HEADER.to_owned();
-    for columns in lines.chunk_by(|(one, _), (other, _)| one == other) {
-        let table = &columns[0].0;
-        let columns: Vec<&str> = columns.iter().map(|(_, line)| line.as_str()).collect();
+    for columns in lines.chunk_by(|(one, ..), (other, ..)| one == other) {
+        let (table, _, partitioned) = &columns[0];
+        let columns: Vec<&str> = columns.iter().map(|(_, line, _)| line.as_str()).collect();
         let columns = columns.join(",\n    ");
-        writeln!(sql, "\nCREATE TABLE {table} (\n    {columns}\n);").unwrap();
+        writeln!(
+            sql,
+            "\nCREATE TABLE {table} (\n    {columns}\n){partitioned};"
+        )
+        .unwrap();
         for (_, definition) in indexes.iter().filter(|(of, _)| of == table) {
             writeln!(sql, "{definition};").unwrap();
         }

@@ -73,7 +73,7 @@ fn lines(lines: &[CostLine]) -> Vec<(String, i64, i64, String)> {
 }
 
 /// Compares every total with the rows.
-async fn assert_exact(ledger: &Ledger) {
+pub(super) async fn assert_exact(ledger: &Ledger) {
     let wrong = ledger
         .wrong_cost_totals(DateTime::UNIX_EPOCH, 100)
         .await
@@ -168,11 +168,11 @@ async fn recorders_at_the_same_time_neither_fail_nor_miscount() {
     assert_exact(&database.ledger).await;
 }
 
-/// Applies the migrations before the totals.
-async fn migrate_before_totals(ledger: &Ledger) {
+/// Applies the migrations before one.
+pub(super) async fn migrate_before(version: i64, ledger: &Ledger) {
     let before: Vec<_> = crate::MIGRATOR
         .iter()
-        .filter(|migration| migration.version < 16)
+        .filter(|migration| migration.version < version)
         .cloned()
         .collect();
     let migrator = Migrator {
@@ -186,7 +186,7 @@ async fn migrate_before_totals(ledger: &Ledger) {
 async fn attempts_from_before_the_totals_are_added_hour_by_hour() {
     let database = Database::empty().await;
     let ledger = &database.ledger;
-    migrate_before_totals(ledger).await;
+    migrate_before(16, ledger).await;
     let old: Vec<_> = (0..18).map(|n| account((n, 2, 1))).collect();
     ledger.record(&old).await.unwrap();
     ledger.migrate().await.unwrap();
