@@ -144,7 +144,7 @@ impl Ledger {
         let Ranges {
             days,
             hours: [hours_before, hours_after],
-            attempts: [attempts_before, attempts_after],
+            rests: [before, after],
         } = Ranges::split(filter.period(), known);
         let mut connection = self.acquire().await?;
         let mut transaction = connection
@@ -156,19 +156,16 @@ impl Ledger {
             .await
             .map_err(|cause| self.failed(cause))?;
         let mut query = sqlx::query_as(include_str!("../sql/costs.sql")).persistent(false);
-        for span in [
-            days,
-            hours_before,
-            hours_after,
-            attempts_before,
-            attempts_after,
-        ] {
+        let signs = [before.sign(), after.sign()];
+        for span in [days, hours_before, hours_after, before.span, after.span] {
             query = query.bind(span.start).bind(span.end);
         }
         let rows: Vec<CostRow> = query
             .bind(sanitize::optional_label(filter.tenant.as_ref()))
             .bind(filter.by_tenant)
             .bind(filter.by_day)
+            .bind(signs[0])
+            .bind(signs[1])
             .fetch_all(&mut *transaction)
             .await
             .map_err(|cause| self.failed(cause))?;

@@ -1,4 +1,4 @@
-//! Splits a period into whole days and hours, whose totals are kept, and the rest.
+//! Splits a period into whole days and hours, whose totals are kept, and the rest, whose attempts are read.
 
 use std::ops::Range;
 
@@ -16,43 +16,83 @@ pub(crate) struct Completeness {
     pub(crate) pruned_before: Option<DateTime<Utc>>,
 }
 
-/// The parts of a period, none of which overlap.
+/// The parts of a period. They do not overlap, except that [excess](Rest::is_excess) is a part of the days and hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ranges {
     /// Whole days.
     pub(super) days: Span,
     /// Whole hours before and after the days.
     pub(super) hours: [Span; 2],
-    /// What is left before and after the hours.
-    pub(super) attempts: [Span; 2],
+    /// Parts of the hours at the start and at the end.
+    pub(super) rests: [Rest; 2],
 }
 
-const HOUR: TimeDelta = TimeDelta::hours(1);
-const DAY: TimeDelta = TimeDelta::days(1);
+/// A part of an hour. Reading attempts takes longer than reading totals, so it is the smaller part: what the period has of
+/// the hour, or what it has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rest {
+    pub(super) span: Span,
+    /// The hour counts as a whole, and this is not in the period.
+    pub(super) is_excess: bool,
+}
+
+pub(super) const HOUR: TimeDelta = TimeDelta::hours(1);
+const HALF_HOUR: TimeDelta = TimeDelta::minutes(30);
+pub(super) const DAY: TimeDelta = TimeDelta::days(1);
+
+impl Rest {
+    fn missing(span: Span) -> Self {
+        Self {
+            span,
+            is_excess: false,
+        }
+    }
+
+    fn excess(span: Span) -> Self {
+        Self {
+            span,
+            is_excess: true,
+        }
+    }
+
+    /// What to multiply the figures of the attempts with.
+    pub(super) fn sign(&self) -> i32 {
+        if self.is_excess { -1 } else { 1 }
+    }
+}
+
+impl Completeness {
+    /// Whether attempts from before this time may have been deleted.
+    fn is_pruned(&self, at: DateTime<Utc>) -> bool {
+        self.pruned_before.is_some_and(|before| at < before)
+    }
+
+    /// Whether an hour has both its total and all its attempts.
+    fn has_hour(&self, hour: DateTime<Utc>) -> bool {
+        self.totals_from.is_none_or(|from| hour >= from) && !self.is_pruned(hour)
+    }
+}
 
 impl Ranges {
     /// Where attempts may have been deleted, an hour of which the period has a part counts as a whole.
     pub(super) fn split(period: Span, known: Completeness) -> Self {
-        let pruned = |at| known.pruned_before.is_some_and(|before| at < before);
         let Span { mut start, mut end } = period;
-        if pruned(start) {
+        if known.is_pruned(start) {
             start = floor(start, HOUR);
         }
-        if pruned(end) {
+        if known.is_pruned(end) {
             end = ceil(end, HOUR);
         }
-        let whole = Span {
-            start: ceil(start, HOUR).max(known.totals_from.unwrap_or(DateTime::UNIX_EPOCH)),
-            end: floor(end, HOUR),
-        };
+        let (whole_start, before) = round_start(start, known);
+        let (whole_end, after) = round_end(end, known);
+        let whole = whole_start..whole_end;
         if whole.start >= whole.end {
             return Self {
                 days: end..end,
                 hours: [end..end, end..end],
-                attempts: [start..end, end..end],
+                rests: [Rest::missing(start..end), Rest::missing(end..end)],
             };
         }
-        let attempts = [start..whole.start, whole.end..end];
         let days = ceil(whole.start, DAY)..floor(whole.end, DAY);
         let hours = if days.start < days.end {
             [whole.start..days.start, days.end..whole.end]
@@ -62,9 +102,29 @@ impl Ranges {
         Self {
             days,
             hours,
-            attempts,
+            rests: [before, after],
         }
     }
+}
+
+/// The first whole hour of a period that starts then, and the rest.
+fn round_start(start: DateTime<Utc>, known: Completeness) -> (DateTime<Utc>, Rest) {
+    let hour = floor(start, HOUR);
+    if hour < start && start - hour < HALF_HOUR && known.has_hour(hour) {
+        return (hour, Rest::excess(hour..start));
+    }
+    let next = ceil(start, HOUR).max(known.totals_from.unwrap_or(DateTime::UNIX_EPOCH));
+    (next, Rest::missing(start..next))
+}
+
+/// The end of the last whole hour of a period that ends then, and the rest.
+fn round_end(end: DateTime<Utc>, known: Completeness) -> (DateTime<Utc>, Rest) {
+    let hour = floor(end, HOUR);
+    let next = ceil(end, HOUR);
+    if end < next && end - hour > HALF_HOUR && known.has_hour(hour) {
+        return (next, Rest::excess(end..next));
+    }
+    (hour, Rest::missing(hour..end))
 }
 
 /// The latest whole `unit` (UTC) that does not begin after `at`.
@@ -97,6 +157,10 @@ mod tests {
         time(from)..time(to)
     }
 
+    fn rest(span: Span, is_excess: bool) -> Rest {
+        Rest { span, is_excess }
+    }
+
     #[test]
     fn days_and_hours_are_as_many_as_fit() {
         let period = at("2026-11-01T22:30:00Z")..at("2026-11-04T01:10:00Z");
@@ -109,11 +173,34 @@ mod tests {
                     at("2026-11-01T23:00:00Z")..at("2026-11-02T00:00:00Z"),
                     at("2026-11-04T00:00:00Z")..at("2026-11-04T01:00:00Z"),
                 ],
-                attempts: [
-                    at("2026-11-01T22:30:00Z")..at("2026-11-01T23:00:00Z"),
-                    at("2026-11-04T01:00:00Z")..at("2026-11-04T01:10:00Z"),
+                rests: [
+                    rest(
+                        at("2026-11-01T22:30:00Z")..at("2026-11-01T23:00:00Z"),
+                        false
+                    ),
+                    rest(
+                        at("2026-11-04T01:00:00Z")..at("2026-11-04T01:10:00Z"),
+                        false
+                    ),
                 ],
             }
+        );
+    }
+
+    #[test]
+    fn the_smaller_part_of_an_hour_is_read() {
+        let period = at("2026-11-01T22:10:00Z")..at("2026-11-01T23:50:00Z");
+        let ranges = Ranges::split(period, Completeness::default());
+        assert_eq!(
+            ranges.hours[0],
+            at("2026-11-01T22:00:00Z")..at("2026-11-02T00:00:00Z")
+        );
+        assert_eq!(
+            ranges.rests,
+            [
+                rest(at("2026-11-01T22:00:00Z")..at("2026-11-01T22:10:00Z"), true),
+                rest(at("2026-11-01T23:50:00Z")..at("2026-11-02T00:00:00Z"), true),
+            ]
         );
     }
 
@@ -130,7 +217,7 @@ mod tests {
             at("2026-11-01T22:00:00Z")..at("2026-11-01T23:00:00Z")
         );
         let ranges = Ranges::split(period.clone(), Completeness::default());
-        assert_eq!(ranges.attempts[0], period);
+        assert_eq!(ranges.rests[0], rest(period, false));
     }
 
     #[test]
@@ -143,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_time_of_the_period_is_in_one_part(
+        fn each_time_of_the_period_counts_once(
             from in 0..10_000_i64,
             length in 0..10_000_i64,
             totals_from in prop::option::of(0..200_i64),
@@ -154,14 +241,16 @@ mod tests {
             };
             let period = hours(from, from + length);
             let ranges = Ranges::split(period.clone(), known);
-            let parts: Vec<Span> = std::iter::once(ranges.days.clone())
+            let whole: Vec<Span> = std::iter::once(ranges.days.clone())
                 .chain(ranges.hours.clone())
-                .chain(ranges.attempts.clone())
                 .collect();
             for minute in (from - 100)..(from + length + 100) {
                 let time = hours(minute, 0).start;
-                let found = parts.iter().filter(|part| part.contains(&time)).count();
-                prop_assert_eq!(found, usize::from(period.contains(&time)));
+                let whole = whole.iter().filter(|part| part.contains(&time)).count();
+                let whole = i32::try_from(whole).unwrap();
+                let rests = ranges.rests.iter().filter(|rest| rest.span.contains(&time));
+                let rests: i32 = rests.map(Rest::sign).sum();
+                prop_assert_eq!(whole + rests, i32::from(period.contains(&time)));
             }
             for part in std::iter::once(&ranges.days).chain(&ranges.hours) {
                 if part.start < part.end {

@@ -3,16 +3,13 @@
 //! Triggers add each attempt to the totals of its hour and day. Here are the exceptions: attempts from before there were
 //! totals, and totals that someone has changed by hand.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use longshore_protocol::money::Usd;
 use serde::Serialize;
 use sqlx::{Connection, FromRow, PgConnection, Row, postgres::PgRow};
 
-use super::ranges::{Completeness, Span, ceil, floor};
+use super::ranges::{Completeness, DAY, HOUR, Span, ceil, floor};
 use crate::{Ledger, LedgerError, rows::decode_usd, sanitize};
-
-const HOUR: TimeDelta = TimeDelta::hours(1);
-const DAY: TimeDelta = TimeDelta::days(1);
 
 /// A total that is not the sum of its attempts. Of an hour unless `is_day`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

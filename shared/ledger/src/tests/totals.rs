@@ -302,6 +302,24 @@ async fn parts_of_hours_come_from_the_attempts() {
             "{from} to {to}"
         );
     }
+    for (from, to) in [(0, 0), (0, 1), (1, 2), (2, 4), (3, 50), (29, 111)] {
+        let time = |minutes: i64| Some(start + TimeDelta::minutes(minutes));
+        let filter = CostFilter {
+            since: time(from * 30 + 10),
+            until: time(to * 30 + 50),
+            by_day: true,
+            ..CostFilter::default()
+        };
+        let found = ledger.costs(&filter).await.unwrap();
+        let expected = u64::try_from(to + 1 - from).unwrap();
+        assert_eq!(
+            (found.total_attempts, found.total_tasks),
+            (expected, expected),
+            "{from} to {to}"
+        );
+        let of_days: u64 = found.by_day.iter().map(|day| day.attempts).sum();
+        assert_eq!(of_days, expected, "{from} to {to}");
+    }
     let other = CostFilter {
         tenant: Some("other".to_owned()),
         ..CostFilter::default()
