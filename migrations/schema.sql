@@ -174,7 +174,7 @@ CREATE TABLE jobs (
     tool_calls jsonb,
     CONSTRAINT jobs_pkey PRIMARY KEY (job_id)
 );
-CREATE INDEX jobs_by_label ON jobs USING brin (task_type text_bloom_ops (n_distinct_per_range='16'), queue text_bloom_ops (n_distinct_per_range='16'), platform text_bloom_ops (n_distinct_per_range='16')) WITH (pages_per_range='8', autosummarize='on');
+CREATE INDEX jobs_by_label ON jobs USING brin (task_type text_bloom_ops (n_distinct_per_range='16'), queue text_bloom_ops (n_distinct_per_range='16'), platform text_bloom_ops (n_distinct_per_range='16')) WITH (pages_per_range='8', autosummarize=off);
 CREATE INDEX jobs_finished ON jobs USING brin (finished_at);
 CREATE INDEX jobs_newest ON jobs USING btree (enqueued_at);
 CREATE INDEX jobs_not_completed ON jobs USING btree (state, enqueued_at) WHERE state <> 'completed'::text;
