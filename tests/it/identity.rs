@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use longshore_protocol::{id::JobId, state::JobState};
+use longshore_protocol::{
+    id::{JobId, ReaderName},
+    reply::ReplyTo,
+    state::JobState,
+};
 use longshore_tests::stack::{Options, Stack, eventually};
 
 async fn stack(latency: Duration) -> Stack {
@@ -29,7 +33,7 @@ async fn the_same_id_with_the_same_content_is_one_job() {
         let outcome = stack
             .broker
             .jobs()
-            .wait_for_reply(&id, Duration::from_secs(20))
+            .wait_for_reply(&ReplyTo::Anyone, &id, Duration::from_secs(20))
             .await
             .unwrap();
         assert!(
@@ -64,12 +68,72 @@ async fn every_producer_of_the_same_job_gets_its_outcome() {
         let outcome = stack
             .broker
             .jobs()
-            .wait_for_reply(&id, Duration::from_secs(20))
+            .wait_for_reply(&ReplyTo::Anyone, &id, Duration::from_secs(20))
             .await
             .unwrap();
         assert!(outcome.is_some_and(|outcome| outcome.success));
     }
     assert_eq!(stack.simulator.stats().requests, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_reader_of_the_same_job_or_chain_gets_a_reply_of_its_own() {
+    let stack = stack(Duration::from_millis(500)).await;
+    let _worker = stack.worker().unwrap();
+    let reader = |name| ReplyTo::Reader(ReaderName::parse(name).unwrap());
+    let asked = [
+        ("@alice", reader("alice")),
+        ("true", ReplyTo::Anyone),
+        ("@bob", reader("bob")),
+        ("@bob", reader("bob")),
+    ];
+    for id in ["shared-2", "report-2"] {
+        let send = async |reply: &str| {
+            let chain = format!(
+                r#"{{"id":"report-2","reply":{},"steps":[{{"name":"a","prompt":"p"}}]}}"#,
+                if reply == "true" {
+                    reply.to_owned()
+                } else {
+                    format!("\"{reply}\"")
+                }
+            );
+            let job = [("id", id), ("prompt", "once"), ("reply", reply)];
+            let message = if id == "report-2" {
+                &[("chain", chain.as_str())][..]
+            } else {
+                &job
+            };
+            stack.xadd(message).await.unwrap();
+        };
+        let taken = async |to: &ReplyTo| {
+            let list = stack.broker.keys().reply(to, &JobId::parse(id).unwrap());
+            let popped: Option<(String, String)> = redis::cmd("BLPOP")
+                .arg(list)
+                .arg(20)
+                .query_async(&mut stack.connection().await.unwrap())
+                .await
+                .unwrap();
+            let (_, outcome) = popped.unwrap();
+            assert!(outcome.contains(r#""success":true"#), "{to} {outcome}");
+        };
+        for (reply, _) in &asked {
+            send(reply).await;
+        }
+        for (_, to) in &asked {
+            taken(to).await;
+        }
+        // The job has ended.
+        send("@carol").await;
+        taken(&reader("carol")).await;
+        let replies = format!("{}:repl*{id}", stack.broker.keys().prefix());
+        let left: Vec<String> = redis::cmd("KEYS")
+            .arg(replies)
+            .query_async(&mut stack.connection().await.unwrap())
+            .await
+            .unwrap();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    assert_eq!(stack.simulator.stats().requests, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{Consumed, DeliveredEntry, Delivery, Fence};
 use longshore_protocol::{
     checkpoint::{Checkpoint, PastAttempt},
-    envelope::{Concurrency, Envelope, MessageLimits, RawMessage, wants_reply},
+    envelope::{Concurrency, Envelope, MessageLimits, RawMessage, reply_to},
     event::{AttemptRecord, JobLabels},
     id::{AttemptId, EntryId, JobId},
     money::Usd,
+    reply::ReplyTo,
     state::AttemptOutcome,
 };
 use tokio_util::sync::CancellationToken;
@@ -112,13 +113,13 @@ impl Job {
         self.progress().checkpoint.id.clone()
     }
 
-    /// Whether the producer asked for a reply, be the message valid or not.
-    pub(crate) fn wants_reply(&self, limits: &MessageLimits) -> bool {
+    /// Where the producer asked for a reply, be the message valid or not.
+    pub(crate) fn reply_to(&self, limits: &MessageLimits) -> Option<ReplyTo> {
         let envelope = self.progress().envelope.clone();
-        envelope.map_or_else(
-            || wants_reply(&self.message, limits),
-            |envelope| envelope.reply,
-        )
+        match envelope {
+            Some(envelope) => envelope.reply.clone(),
+            None => reply_to(&self.message, limits),
+        }
     }
 
     /// Closes the open attempt. Once the step that records it is acknowledged, [`acknowledge`](Self::acknowledge).

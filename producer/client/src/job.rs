@@ -11,7 +11,9 @@ use longshore_protocol::{
     envelope::{
         Envelope, Limit, Malformed, MalformedCode, MessageLimits, RawMessage, Retry, parse,
     },
+    id::ReaderName,
     money::Usd,
+    reply::ReplyTo,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{
@@ -288,6 +290,15 @@ impl Job {
     #[must_use]
     pub fn reply(self, reply: bool) -> Self {
         self.with("reply", reply)
+    }
+
+    /// Pushes the outcome for this reader alone, who takes it with [`Client::take_reply`]. Includes
+    /// [`keep_result`](Self::keep_result).
+    ///
+    /// [`Client::take_reply`]: crate::Client::take_reply
+    #[must_use]
+    pub fn reply_to(self, reader: &ReaderName) -> Self {
+        self.with("reply", ReplyTo::Reader(reader.clone()).to_string())
     }
 
     /// Whether Redis keeps the outcome for as long as `retention.results` says (an hour). Default `false`: it can

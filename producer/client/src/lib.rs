@@ -65,7 +65,7 @@ pub use longshore_protocol::{
     },
     chain::{BadChain, ChainId, ChainState, StepName, StepState},
     envelope::{Limit, Malformed, MalformedCode, MessageLimits, Retry},
-    id::{EntryId, JobId, QueueName},
+    id::{EntryId, JobId, QueueName, ReaderName},
     money::Usd,
     outcome::Outcome,
     state::JobState,

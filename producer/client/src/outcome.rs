@@ -2,7 +2,11 @@
 
 use std::{pin::pin, time::Duration};
 
-use longshore_protocol::{id::JobId, outcome::Outcome};
+use longshore_protocol::{
+    id::{JobId, ReaderName},
+    outcome::Outcome,
+    reply::ReplyTo,
+};
 use tokio::time::Instant;
 
 use crate::{client::Client, error::ClientError};
@@ -53,20 +57,27 @@ impl Client {
         job: &JobId,
         timeout: Duration,
     ) -> Result<Option<Outcome>, ClientError> {
-        // `None`: a timeout too long for the clock, so no end.
-        let end = Instant::now().checked_add(timeout);
-        loop {
-            let left = end.map_or(SLICE, |end| end.saturating_duration_since(Instant::now()));
-            match self.wait_slice(job, left.min(SLICE)).await {
-                Ok(Some(outcome)) => return Ok(Some(outcome)),
-                Ok(None) if left.is_zero() => return Ok(None),
-                Ok(None) => {}
-                Err(error) if error.is_transient() && !left.is_zero() => {
-                    tokio::time::sleep(RETRY_PAUSE.min(left)).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        wait_in_slices(timeout, async |slice| self.wait_slice(job, slice).await).await
+    }
+
+    /// Takes the reply of a job with [`reply_to`] this reader; `None` after `timeout`. Reads nothing else, so a
+    /// Redis user that may only read these replies can wait. A reply is taken once: if the connection breaks while it
+    /// comes, it is lost.
+    ///
+    /// [`reply_to`]: crate::Job::reply_to
+    pub async fn take_reply(
+        &self,
+        reader: &ReaderName,
+        job: &JobId,
+        timeout: Duration,
+    ) -> Result<Option<Outcome>, ClientError> {
+        let to = ReplyTo::Reader(reader.clone());
+        // Redis rounds less than a millisecond to 0, which means no timeout.
+        let least = Duration::from_millis(1);
+        wait_in_slices(timeout, async |slice| {
+            self.pop_reply(&to, job, slice.max(least)).await
+        })
+        .await
     }
 
     /// Waits until all jobs have ended, or until `timeout` has passed. Returns the outcomes in the order
@@ -106,13 +117,43 @@ impl Client {
         if slice < Duration::from_millis(1) {
             return Ok(None);
         }
-        let reply = pin!(self.broker().jobs().wait_for_reply(job, slice));
+        self.pop_reply(&ReplyTo::Anyone, job, slice).await
+    }
+
+    async fn pop_reply(
+        &self,
+        to: &ReplyTo,
+        job: &JobId,
+        wait: Duration,
+    ) -> Result<Option<Outcome>, ClientError> {
+        let reply = pin!(self.broker().jobs().wait_for_reply(to, job, wait));
         // Silence for too long counts as an empty reply; the next call detects a broken connection.
-        Ok(tokio::time::timeout(slice + SILENCE, reply)
+        Ok(tokio::time::timeout(wait + SILENCE, reply)
             .await
             .ok()
             .transpose()?
             .flatten())
+    }
+}
+
+/// Calls `wait` with short waits until it yields an outcome or `timeout` has passed. Tolerates transient errors.
+async fn wait_in_slices(
+    timeout: Duration,
+    mut wait: impl AsyncFnMut(Duration) -> Result<Option<Outcome>, ClientError>,
+) -> Result<Option<Outcome>, ClientError> {
+    // `None`: a timeout too long for the clock, so no end.
+    let end = Instant::now().checked_add(timeout);
+    loop {
+        let left = end.map_or(SLICE, |end| end.saturating_duration_since(Instant::now()));
+        match wait(left.min(SLICE)).await {
+            Ok(Some(outcome)) => return Ok(Some(outcome)),
+            Ok(None) if left.is_zero() => return Ok(None),
+            Ok(None) => {}
+            Err(error) if error.is_transient() && !left.is_zero() => {
+                tokio::time::sleep(RETRY_PAUSE.min(left)).await;
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 --
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 job id ('' = none), 6 content hash, 7 seconds that the id is
---          known, 8 unique key ('' = none), 9 seconds that the key is taken, 10 reply ('1' or ''), 11 seconds that a
---          reply is kept, 12 event of the drop, 13 the batch task that the job is, as `CHAIN INSTANCE` ('' = none), 14 the
+--          known, 8 unique key ('' = none), 9 seconds that the key is taken, 10 reply ('' = none, see
+--          replies.lua), 11 seconds that a reply is kept, 12 event of the drop, 13 the batch task that the job is, as `CHAIN INSTANCE` ('' = none), 14 the
 --          outcome of a completed job that has expired ('' = no reply)
 -- Returns  {'ok'}; {'gone'}: the entry is not the worker's; {'duplicate'}: the same job came before, this message is
 --          dropped; {'conflict', entry id}: the id is another job's; {'unique', entry id}: the key is another job's
@@ -36,7 +36,7 @@ if id ~= '' then
       advance(chain, instance, 'completed', 0)
       proceed(chain)
     end
-    if reply == '1' then reply_to_duplicate(id, reply_ttl, state and expired_outcome(state)) end
+    if reply ~= '' then reply_to_duplicate(id, reply, reply_ttl, state and expired_outcome(state)) end
     return {'duplicate'}
   end
 end

@@ -3,8 +3,8 @@
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 chain id, 6 hash of the document, 7 key of the prepared
 --          steps, 8 document, 9 name, 10 the most jobs in flight ('' = any), 11 fail_fast ('1' or ''), 12 seconds
---          that the chain is kept after its end, 13 seconds that its outcome is kept, 14 reply ('1' or ''), 15
---          number of steps, 16 the steps with needs as `NAME=NEEDS …`, 17 those without as `NAME …`, 18 event of
+--          that the chain is kept after its end, 13 seconds that its outcome is kept, 14 reply ('' = none, see
+--          replies.lua), 15 number of steps, 16 the steps with needs as `NAME=NEEDS …`, 17 those without as `NAME …`, 18 event of
 --          the drop
 -- Returns  'ok'; 'more': ready steps are left to dispatch; 'gone': the entry is not the worker's; 'duplicate': the
 --          same chain came before, this message is dropped; 'conflict': the id is another chain's; 'again': the
@@ -24,7 +24,7 @@ if known then
   remove_entries(KEYS[1], {entry})
   forget_entry(entry_id)
   local has_ended = redis.call('HEXISTS', key, 'ended') == 1
-  if reply == '1' then reply_to_duplicate(id, results, has_ended and chain_outcome(id)) end
+  if reply ~= '' then reply_to_duplicate(id, reply, results, has_ended and chain_outcome(id)) end
   return 'duplicate'
 end
 if redis.call('EXISTS', prepared) == 0 then return 'again' end

@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  the journal
 -- ARGV     1 namespace, then of each job: queue, entry, worker, job id, attempt id ('' = none began), event, outcome
---          ('' = none), seconds that it is kept, reply ('1' or ''), concurrency key ('' = none), 'kept' when anything
+--          ('' = none), seconds that it is kept, reply ('' = none, see replies.lua), concurrency key ('' = none), 'kept' when anything
 --          is stored under its entry id, dead letter ('' = none), the job id in it, seconds that a producer's own
 --          id is known from now, usage (see consumption.lua), the chain step that it is as
 --          `CHAIN INSTANCE OUTCOME NANO-DOLLARS` ('' = none), '1' when other steps read its outcome, the jobs that it
@@ -48,7 +48,7 @@ local function end_job(i, job)
   if job.dead_letter ~= '' then add_dead_letter(job.entry_id, job.dead_letter_id, job.dead_letter) end
   if job.outcome ~= '' then
     redis.call('SET', NS .. ':result:' .. job.id, job.outcome, 'EX', job.ttl)
-    if job.reply == '1' then push_reply(job.id, job.outcome, job.ttl) end
+    if job.reply ~= '' then push_reply(job.id, job.reply, job.outcome, job.ttl) end
   end
   consume_journaled(job.entry_id, journal[i], job.attempt, job.usage)
   if job.kept == 'kept' or job.attempt == '' then

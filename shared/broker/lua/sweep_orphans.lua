@@ -4,7 +4,7 @@
 -- KEYS[1]  the hash
 -- ARGV     1 namespace, 2 what it is (`journal`; `slots`: of a limit; `holders`: the slots of a concurrency key;
 --          `memory`: checkpoints or crashes; `replies`: duplicates that wait for a reply), 3 the meter or the key
---          ('' = neither), then the fields: entry ids, of `replies` ids of jobs and chains
+--          ('' = neither), then the fields: entry ids, of `replies` see replies.lua
 -- Returns  the fields that were orphans
 -- Writes   the hash; of the journal also meters, events, checkpoints, crashes, `{ns}:key:KEY`; a freed slot releases a
 --          parked job
@@ -64,9 +64,10 @@ local function sweep_stored(entry_id)
 end
 
 -- The id of a job is known for a day after its end, and a chain for a week.
-local function sweep_reply(id)
+local function sweep_reply(field)
+  local id = string.gsub(field, '^~', '')
   if redis.call('EXISTS', NS .. ':id:' .. id, chain_key(id)) > 0 then return false end
-  return redis.call('HDEL', KEYS[1], id) == 1
+  return redis.call('HDEL', KEYS[1], field) == 1
 end
 
 local sweep = ({

@@ -16,6 +16,7 @@ use longshore_protocol::{
     id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     keys::{Keys, WORKERS_GROUP},
     outcome::Outcome,
+    reply::ReplyTo,
     serialized::Serialized,
 };
 use redis::{AsyncCommands as _, ScriptInvocation, streams::StreamPendingCountReply};
@@ -96,8 +97,8 @@ pub struct Ending<'a> {
     pub event: Option<&'a Serialized<Event>>,
     /// The outcome to store.
     pub outcome: Option<&'a Serialized<Outcome>>,
-    /// Whether the outcome is pushed as a reply.
-    pub reply: bool,
+    /// Where the outcome is pushed.
+    pub reply: Option<&'a ReplyTo>,
     /// Whether the outcome is kept as long as one with a reply.
     pub keep_result: bool,
     /// The concurrency key whose slot the job may hold.
@@ -237,7 +238,7 @@ impl Deliveries<'_> {
             .map_or(("", ""), |(id, letter)| (id.as_str(), letter.as_str()));
         let event = Serialized::argument(ending.event);
         let outcome = Serialized::argument(ending.outcome);
-        let result_seconds = if ending.reply || ending.keep_result {
+        let result_seconds = if ending.reply.is_some() || ending.keep_result {
             self.broker.result_seconds()
         } else {
             self.broker.unrequested_result_seconds()
@@ -249,7 +250,7 @@ impl Deliveries<'_> {
             .push_str(event)
             .push_str(outcome)
             .push_display(result_seconds)
-            .push_str(flag(ending.reply, "1"))
+            .push_str(&reply_argument(ending.reply))
             .push_str(concurrency_key(ending.concurrency))
             .push_str(flag(ending.has_stored_state, "kept"))
             .push_str(letter)
@@ -335,6 +336,14 @@ pub(super) fn concurrency_key(concurrency: Option<&Concurrency>) -> &str {
 
 pub(super) fn concurrency_limit(concurrency: Option<&Concurrency>) -> u32 {
     concurrency.map_or(0, |limit| limit.limit.get())
+}
+
+/// For whom a reply is, as `replies.lua` reads it.
+pub(super) fn reply_argument(reply: Option<&ReplyTo>) -> String {
+    reply.map_or_else(String::new, |to| match to {
+        ReplyTo::Anyone => "1".to_owned(),
+        ReplyTo::Reader(_) => to.to_string(),
+    })
 }
 
 pub(super) fn flag(set: bool, word: &'static str) -> &'static str {

@@ -6,6 +6,7 @@ use longshore_protocol::{
     checkpoint::Checkpoint,
     id::{EntryId, JobId},
     outcome::Outcome,
+    reply::ReplyTo,
 };
 use redis::AsyncCommands as _;
 
@@ -61,10 +62,11 @@ impl Jobs<'_> {
     /// Waits for the reply of a job; `None` if none comes within `wait`.
     pub async fn wait_for_reply(
         self,
+        to: &ReplyTo,
         job: &JobId,
         wait: Duration,
     ) -> Result<Option<Outcome>, BrokerError> {
-        let key = self.broker.keys().reply(job);
+        let key = self.broker.keys().reply(to, job);
         let mut connection = self.broker.dedicated(wait).await?;
         let answer: Option<(String, String)> = connection
             .blpop(&key, wait.as_secs_f64())

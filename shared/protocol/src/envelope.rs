@@ -29,7 +29,7 @@ pub use self::{
     chained::chain_text,
     hash::ContentHash,
     malformed::{Malformed, MalformedCode},
-    parse::{FIELDS, Message as RawMessage, MessageLimits, Parsed, parse, wants_reply},
+    parse::{FIELDS, Message as RawMessage, MessageLimits, Parsed, parse, reply_to},
     tenant::tenant_of,
 };
 pub(crate) use self::{malformed::shortened, parse::members_of};
@@ -37,6 +37,7 @@ use crate::{
     call::{CallParams, ChatMessage},
     id::JobId,
     money::Usd,
+    reply::ReplyTo,
 };
 
 /// The protocol version of this build.
@@ -98,8 +99,8 @@ pub struct Envelope {
     pub tenant: Option<String>,
     /// Returned with the outcome.
     pub metadata: Option<Map<String, Value>>,
-    /// Whether the outcome is pushed to the reply list.
-    pub reply: bool,
+    /// Where the outcome is pushed.
+    pub reply: Option<ReplyTo>,
     /// Whether the outcome is kept for producers that read it later.
     pub keep_result: bool,
     /// Whether the answer is a list of jobs, which are enqueued when this one completes.

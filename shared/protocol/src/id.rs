@@ -58,6 +58,10 @@ text_id! {
     CronName
 }
 text_id! {
+    /// The name of those who may read some replies: 1 to 64 characters of `[A-Za-z0-9_-]`.
+    ReaderName
+}
+text_id! {
     /// One run of a worker process; never reused.
     WorkerId
 }
@@ -180,6 +184,21 @@ impl EntryId {
     /// An entry id from Longshore's own data; not checked.
     pub fn from_stored(value: &str) -> Self {
         Self(value.to_owned())
+    }
+}
+
+impl ReaderName {
+    /// Parses a reader's name. It has no colon, so no name and job id together read like another pair.
+    pub fn parse(value: &str) -> Result<Self, BadName> {
+        if allowed(value, 64, "_-") {
+            Ok(Self(value.to_owned()))
+        } else {
+            Err(BadName {
+                what: "reader of replies",
+                value: value.chars().take(80).collect(),
+                expected: "1 to 64 characters of [A-Za-z0-9_-]",
+            })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     chain::ChainId,
     id::{EntryId, JobId, Namespace, QueueName, WorkerId},
+    reply::ReplyTo,
 };
 
 /// The consumer group of the queues.
@@ -54,9 +55,12 @@ impl Keys {
         format!("{}:result:{job}", self.prefix)
     }
 
-    /// The list that a producer waits on.
-    pub fn reply(&self, job: &JobId) -> String {
-        format!("{}:reply:{job}", self.prefix)
+    /// The list that a producer waits on. Lists with a reader have a prefix of their own, which no job id can write.
+    pub fn reply(&self, to: &ReplyTo, job: &JobId) -> String {
+        match to {
+            ReplyTo::Anyone => format!("{}:reply:{job}", self.prefix),
+            ReplyTo::Reader(name) => format!("{}:reply-to:{name}:{job}", self.prefix),
+        }
     }
 
     /// What a producer's own id stands for: content hash and entry id.
@@ -165,7 +169,7 @@ impl Keys {
         dead_ids = "dead:ids";
         /// The prefix of all bulk replays.
         dead_replay_prefix = "dead:replay:";
-        /// The messages that were dropped as duplicates and that wait for a reply, by job id.
+        /// The messages that were dropped as duplicates and that wait for a reply, by job id, or by `~` and job id.
         replies_waiting = "replies:waiting";
         /// The jobs whose cancellation is requested, by time.
         cancelled = "cancelled";

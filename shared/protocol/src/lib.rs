@@ -20,6 +20,7 @@ pub mod control;
 pub mod dead_letter;
 pub mod event;
 pub mod outcome;
+pub mod reply;
 
 pub mod keys;
 pub mod serialized;

@@ -12,6 +12,7 @@ use longshore_protocol::{
     chain::{ChainId, ChainState},
     id::JobId,
     outcome::Outcome,
+    reply::ReplyTo,
     state::{AttemptOutcome, JobState},
 };
 use longshore_simulator::Bill;
@@ -305,7 +306,7 @@ async fn check_replies(
     for some in expectations.jobs().collect::<Vec<_>>().chunks(1000) {
         let mut pipe = redis::pipe();
         for job in some {
-            pipe.llen(stack.broker.keys().reply(&job.id));
+            pipe.llen(stack.broker.keys().reply(&ReplyTo::Anyone, &job.id));
         }
         let lengths: Vec<u64> = pipe.query_async(&mut connection).await?;
         for (job, length) in some.iter().zip(lengths) {

@@ -122,7 +122,7 @@ impl World {
             attempt: belief.attempt,
             event: stored(text),
             outcome: stored(text),
-            reply: false,
+            reply: None,
             keep_result: false,
             concurrency: key.as_ref(),
             has_stored_state: belief.remembered,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use longshore_broker::{Admission, Admitted, Consumed, Delivery, Ending, Fence};
 use longshore_protocol::{
     envelope::{ContentHash, MessageLimits, RawMessage, Unique, parse},
-    id::JobId,
+    id::{JobId, ReaderName},
+    reply::ReplyTo,
 };
 
 use super::fixture::{Fixture, job_id, letter, prompt, stored, written};
@@ -34,6 +35,7 @@ fn named<'a>(id: &'a JobId, hash: &'a ContentHash) -> Admission<'a> {
         id: Some((id, hash)),
         unique: None,
         reply: None,
+        expired: None,
         drop_event: stored("dropped"),
         task: None,
     }
@@ -44,6 +46,7 @@ fn keyed(unique: &Unique) -> Admission<'_> {
         id: None,
         unique: Some(unique),
         reply: None,
+        expired: None,
         drop_event: stored("dropped"),
         task: None,
     }
@@ -229,7 +232,8 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         Admitted::Yes
     );
     let asking = Admission {
-        reply: stored(EXPIRED),
+        reply: Some(&ReplyTo::Anyone),
+        expired: stored(EXPIRED),
         ..named(&id, &hash)
     };
 
@@ -250,7 +254,7 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
 
     let ending = Ending {
         outcome: stored("outcome"),
-        reply: true,
+        reply: Some(&ReplyTo::Anyone),
         ..Ending::default()
     };
     assert_eq!(
@@ -441,7 +445,8 @@ async fn a_repeat_of_a_job_whose_outcome_has_expired_learns_how_it_ended() {
         let first = held(&fixture, "a").await;
         let deliveries = fixture.broker.deliveries();
         let asking = Admission {
-            reply: stored(EXPIRED),
+            reply: Some(&ReplyTo::Anyone),
+            expired: stored(EXPIRED),
             ..named(&id, &hash)
         };
         assert_eq!(
@@ -488,7 +493,8 @@ async fn a_repeat_of_a_replayed_job_waits_for_its_new_end() {
     let first = held(&fixture, "a").await;
     let deliveries = fixture.broker.deliveries();
     let asking = Admission {
-        reply: stored(EXPIRED),
+        reply: Some(&ReplyTo::Anyone),
+        expired: stored(EXPIRED),
         ..named(&id, &hash)
     };
     assert_eq!(
@@ -522,4 +528,45 @@ async fn a_repeat_of_a_replayed_job_waits_for_its_new_end() {
     assert!(!fixture.names().await.contains("reply:inv-1"));
     let waiting = fixture.hash("replies:waiting").await;
     assert_eq!(waiting.get("inv-1").map(String::as_str), Some("1"));
+}
+
+#[tokio::test]
+async fn no_more_than_a_hundred_readers_wait_for_one_job() {
+    let fixture = Fixture::new().await;
+    let (id, hash) = (job_id("inv-1"), hash("a"));
+    let first = held(&fixture, "a").await;
+    let deliveries = fixture.broker.deliveries();
+    let admitted = deliveries.admit(&first, &named(&id, &hash)).await;
+    assert_eq!(admitted.unwrap(), Admitted::Yes);
+    for number in (0..=100).chain([7]) {
+        let reader = ReplyTo::Reader(ReaderName::parse(&format!("r{number}")).unwrap());
+        let asking = Admission {
+            reply: Some(&reader),
+            expired: stored(EXPIRED),
+            ..named(&id, &hash)
+        };
+        let repeated = held(&fixture, "a").await;
+        assert_eq!(
+            deliveries.admit(&repeated, &asking).await.unwrap(),
+            Admitted::Duplicate
+        );
+    }
+    let ending = Ending {
+        outcome: stored("outcome"),
+        reply: Some(&ReplyTo::Anyone),
+        ..Ending::default()
+    };
+    let fence = deliveries.settle(&first, &id, &ending).await.unwrap();
+    assert_eq!(fence, Fence::Held);
+    for (list, replies) in [
+        ("reply:inv-1", 1),
+        ("reply-to:r0:inv-1", 1),
+        ("reply-to:r7:inv-1", 2),
+        ("reply-to:r99:inv-1", 1),
+        ("reply-to:r100:inv-1", 0),
+    ] {
+        let length: u64 = fixture.ask(&["LLEN", &fixture.key(list)]).await;
+        assert_eq!(length, replies, "{list}");
+    }
+    assert!(!fixture.names().await.contains("replies:waiting"));
 }

@@ -20,6 +20,7 @@ use longshore_protocol::{
     envelope::MessageLimits,
     id::JobId,
     money::Usd,
+    reply::ReplyTo,
 };
 use serde_json::Value;
 
@@ -125,7 +126,7 @@ impl Fixture {
                     name: Some("a chain"),
                     max_parallel: plan.max_parallel,
                     fail_fast: plan.fail_fast,
-                    reply: true,
+                    reply: Some(&ReplyTo::Anyone),
                     steps: &plan.steps,
                     waits: &plan.waits,
                     drop_event: stored(""),

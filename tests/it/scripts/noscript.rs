@@ -33,6 +33,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
         id: None,
         unique: Some(&unique),
         reply: None,
+        expired: None,
         drop_event: stored(""),
         task: None,
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use longshore_broker::{Consumed, Ending, Fence};
-use longshore_protocol::id::AttemptId;
+use longshore_protocol::{id::AttemptId, reply::ReplyTo};
 
 use super::fixture::{BEGUN, Fixture, ending, job_id, stored, written};
 
@@ -13,7 +13,7 @@ async fn settling_applies_all_effects_at_once() {
     let (held, job, attempt) = fixture.running("a").await;
     let letter = job_id("the-letter");
     let all = Ending {
-        reply: true,
+        reply: Some(&ReplyTo::Anyone),
         dead_letter: Some((&letter, written("why it died"))),
         ..ending(attempt)
     };
@@ -79,7 +79,7 @@ async fn an_outcome_that_nobody_requested_is_kept_for_minutes() {
         let fixture = Fixture::new().await;
         let (held, job, attempt) = fixture.running("a").await;
         let settlement = Ending {
-            reply,
+            reply: reply.then_some(&ReplyTo::Anyone),
             keep_result,
             ..ending(attempt)
         };
@@ -111,7 +111,7 @@ async fn a_reply_key_that_a_producer_took_does_not_stop_the_settling() {
             .collect();
         let _taken: redis::Value = fixture.ask(&words).await;
         let settlement = Ending {
-            reply: true,
+            reply: Some(&ReplyTo::Anyone),
             ..ending(attempt)
         };
         let fence = fixture
@@ -310,7 +310,7 @@ async fn settling_twice_equals_once() {
     let fixture = Fixture::new().await;
     let (held, job, attempt) = fixture.running("a").await;
     let end = Ending {
-        reply: true,
+        reply: Some(&ReplyTo::Anyone),
         dead_letter: Some((&job, written("letter"))),
         ..ending(attempt)
     };
@@ -399,7 +399,7 @@ async fn another_attempt_settles_nothing_but_is_recorded() {
     let (held, job, _) = fixture.running("a").await;
     let before = fixture.snapshot_but_events().await;
     let end = Ending {
-        reply: true,
+        reply: Some(&ReplyTo::Anyone),
         has_stored_state: true,
         dead_letter: Some((&job, written("letter"))),
         ..ending(AttemptId::new())

@@ -2,8 +2,13 @@
 
 use std::{path::Path, time::Duration};
 
-use longshore_protocol::id::JobId;
-use longshore_tests::stack::{Options, Stack, expect_success, prompts, within};
+use longshore_client::{Client, Job};
+use longshore_local::ChildProcess;
+use longshore_protocol::{
+    id::{JobId, QueueName, ReaderName},
+    reply::ReplyTo,
+};
+use longshore_tests::stack::{Options, Stack, connect_to_redis, expect_success, prompts, within};
 use redis::aio::MultiplexedConnection;
 
 /// The rule of a user in the document, as arguments of `ACL`.
@@ -155,4 +160,150 @@ async fn a_producer_may_enqueue_and_wait_and_nothing_else() {
             .await
             .unwrap(),
     );
+}
+
+/// Runs one command as this user.
+async fn run_as(stack: &Stack, user: &str, words: &[&str]) -> redis::RedisResult<redis::Value> {
+    let url = format!("redis://{user}:secret@127.0.0.1:{}", stack.redis.port());
+    let mut connection = connect_to_redis(&url).await.unwrap();
+    let (name, arguments) = words.split_first().unwrap();
+    let mut command = redis::cmd(name);
+    command.arg(arguments).query_async(&mut connection).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_takes_its_own_replies_and_no_others() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let mut admin = stack.connection().await.unwrap();
+    let rule = documented("alice");
+    acl(&mut admin, &rule).await;
+    let for_bob: Vec<String> = rule
+        .iter()
+        .map(|word| word.replace("alice", "bob"))
+        .collect();
+    acl(&mut admin, &for_bob).await;
+    acl(&mut admin, &documented("producer")).await;
+    let _worker = stack.worker().unwrap();
+    let queue = stack
+        .broker
+        .keys()
+        .queue(&QueueName::parse("default").unwrap());
+    let list = |reader: &str, id: &str| {
+        let reader = ReplyTo::Reader(ReaderName::parse(reader).unwrap());
+        stack
+            .broker
+            .keys()
+            .reply(&reader, &JobId::parse(id).unwrap())
+    };
+    let send = async |user: &str, fields: &[&str]| {
+        let words = [&["XADD", queue.as_str(), "*"], fields].concat();
+        run_as(&stack, user, &words).await.unwrap();
+    };
+    let take = async |user: &str, list: &str| -> redis::RedisResult<redis::Value> {
+        run_as(&stack, user, &["BLPOP", list, "20"]).await
+    };
+    let may_take = async |user: &str, list: &str| {
+        let taken = take(user, list).await.unwrap();
+        let (_, outcome): (String, String) = redis::from_redis_value(taken).unwrap();
+        outcome
+    };
+    let is_refused = async |user: &str, words: &[&str]| {
+        let refused = run_as(&stack, user, words).await.unwrap_err();
+        assert_eq!(
+            refused.code(),
+            Some("NOPERM"),
+            "{user} {words:?}: {refused}"
+        );
+    };
+
+    // A job in both forms, one without an id of its own, and a chain.
+    send("alice", &["id", "a1", "prompt", "p", "reply", "@alice"]).await;
+    send(
+        "alice",
+        &["job", r#"{"id":"a2","prompt":"p","reply":"@alice"}"#],
+    )
+    .await;
+    let chain = r#"{"id":"a3","reply":"@alice","steps":[{"name":"s","prompt":"p"}]}"#;
+    send("alice", &["chain", chain]).await;
+    let (hers, his) = (list("alice", "a1"), list("bob", "b1"));
+    for user in ["bob", "producer"] {
+        is_refused(user, &["BLPOP", &hers, "1"]).await;
+        is_refused(user, &["XADD", &hers, "*", "a", "b"]).await;
+    }
+    is_refused("alice", &["BLPOP", &his, "1"]).await;
+    for command in [
+        &["RPUSH", hers.as_str(), "forged"][..],
+        &["GET", "{longshore}:result:a1"],
+        &["BLPOP", "{longshore}:reply:a1", "1"],
+    ] {
+        is_refused("bob", command).await;
+        is_refused("alice", command).await;
+    }
+    for id in ["a1", "a2", "a3"] {
+        let outcome = may_take("alice", &list("alice", id)).await;
+        assert!(outcome.contains(&format!(r#""id":"{id}""#)), "{outcome}");
+    }
+
+    // Whoever may enqueue can send an outcome to a reader, but of a job of its own: an id is given once.
+    send("bob", &["id", "b1", "prompt", "p", "reply", "@alice"]).await;
+    let outcome = may_take("alice", &list("alice", "b1")).await;
+    assert!(outcome.contains(r#""id":"b1""#), "{outcome}");
+    send("bob", &["id", "a1", "prompt", "another", "reply", "@alice"]).await;
+    // An id that looks like a reader's list is in no reader's list.
+    send("bob", &["id", "alice:a1", "prompt", "p", "reply", "@bob"]).await;
+    may_take("bob", &list("bob", "alice:a1")).await;
+    let died = within(
+        Duration::from_secs(20),
+        "the conflict is a dead letter",
+        || async {
+            let found = stack
+                .longshore(&["dlq", "list", "--format", "json"])
+                .await?;
+            anyhow::ensure!(found.stdout.contains("id_conflict"), "{found:?}");
+            Ok(())
+        },
+    );
+    died.await.unwrap();
+    let length: u64 = redis::cmd("LLEN")
+        .arg(&hers)
+        .query_async(&mut admin)
+        .await
+        .unwrap();
+    assert_eq!(length, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_library_and_the_command_need_no_more_than_the_documented_reader() {
+    let (stack, mut admin) = stack_as("alice").await;
+    let mut service = stack.command("longshore-worker").unwrap();
+    service.env("LONGSHORE_REDIS_URL", stack.redis.url());
+    let _worker = ChildProcess::spawn("worker", service, &stack.dir().join("log")).unwrap();
+    let url = format!("redis://alice:secret@127.0.0.1:{}", stack.redis.port());
+    let client = Client::connect(&url, "longshore").await.unwrap();
+    let alice = ReaderName::parse("alice").unwrap();
+    let take = async |id: &JobId| {
+        let reply = client.take_reply(&alice, id, Duration::from_secs(20)).await;
+        assert!(reply.unwrap().is_some_and(|outcome| outcome.success));
+    };
+    let receipt = client
+        .enqueue(&Job::prompt("p").reply_to(&alice))
+        .await
+        .unwrap();
+    take(&receipt.id).await;
+    let submitted = stack
+        .longshore(&[
+            "submit",
+            "-p",
+            "p",
+            "--id",
+            "c1",
+            "--detach",
+            "--reply-to",
+            "alice",
+        ])
+        .await
+        .unwrap();
+    expect_success(submitted);
+    take(&JobId::parse("c1").unwrap()).await;
+    assert_eq!(refusals(&mut admin).await, "");
 }

@@ -34,14 +34,13 @@ pub(super) async fn claim_identity(
         }),
         ..Event::default()
     });
-    let expired = envelope
-        .reply
-        .then(|| serialize(&Outcome::expired(job.id())))
-        .flatten();
+    let reply = envelope.reply.as_ref();
+    let expired = reply.and_then(|_| serialize(&Outcome::expired(job.id())));
     let admission = Admission {
         id: envelope.id.as_ref().zip(hash),
         unique: envelope.unique.as_ref(),
-        reply: expired.as_ref(),
+        reply,
+        expired: expired.as_ref(),
         drop_event: drop_event.as_ref(),
         task: step,
     };

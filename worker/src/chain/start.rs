@@ -82,7 +82,7 @@ async fn start_parsed(
         name: document.name.as_deref(),
         max_parallel: document.max_parallel,
         fail_fast: document.fail_fast,
-        reply: document.reply,
+        reply: document.reply.as_ref(),
         steps: &steps,
         waits: &waits,
         drop_event: drop_event.as_ref(),

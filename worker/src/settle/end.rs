@@ -9,6 +9,7 @@ use longshore_protocol::{
     event::{AttemptRecord, Event},
     id::{AttemptId, JobId},
     outcome::Outcome,
+    reply::ReplyTo,
     serialized::Serialized,
     state::JobState,
 };
@@ -35,7 +36,7 @@ pub(super) async fn end_job(
     context: &Context,
 ) -> Fence {
     let mut payload = end_payload(job, attempt, state, end, discard, context.clock.now());
-    payload.reply = job.wants_reply(&context.policy().config.limits);
+    payload.reply = job.reply_to(&context.policy().config.limits);
     if let Some(answer) = end.answer {
         payload.spawned_jobs = spawned_jobs(job, &answer.output, context);
     }
@@ -44,7 +45,7 @@ pub(super) async fn end_job(
         attempt: payload.attempt,
         event: payload.event.as_ref(),
         outcome: payload.outcome.as_ref(),
-        reply: payload.reply,
+        reply: payload.reply.as_ref(),
         keep_result: payload.keep_result,
         concurrency: payload.concurrency.as_ref(),
         has_stored_state: payload.is_in_redis,
@@ -68,7 +69,7 @@ struct EndPayload {
     attempt: Option<AttemptId>,
     event: Option<Serialized<Event>>,
     outcome: Option<Serialized<Outcome>>,
-    reply: bool,
+    reply: Option<ReplyTo>,
     keep_result: bool,
     concurrency: Option<Concurrency>,
     is_in_redis: bool,
@@ -106,7 +107,7 @@ fn end_payload(
         id: record.labels.job_id.clone(),
         attempt: progress.ending_attempt(attempt.as_ref()),
         outcome,
-        reply: false,
+        reply: None,
         keep_result: envelope.is_some_and(|envelope| envelope.keep_result),
         concurrency: progress.concurrency().cloned(),
         is_in_redis: progress.is_in_redis,

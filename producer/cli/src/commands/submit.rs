@@ -8,7 +8,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use longshore_client::Receipt;
-use longshore_protocol::{envelope::DEFAULT_TYPE, id::DEFAULT_QUEUE};
+use longshore_protocol::{
+    envelope::DEFAULT_TYPE,
+    id::{DEFAULT_QUEUE, ReaderName},
+};
 use serde_json::json;
 
 use self::{
@@ -81,6 +84,9 @@ pub(crate) struct Arguments {
     /// Do not wait for the answer
     #[arg(long)]
     detach: bool,
+    /// Push the answer to the replies of this reader alone
+    #[arg(long, value_name = "NAME", requires = "detach", value_parser = ReaderName::parse)]
+    reply_to: Option<ReaderName>,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,

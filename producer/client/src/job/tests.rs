@@ -63,7 +63,7 @@ fn every_setter_sets_its_field() {
     assert_eq!(envelope.timeout, Duration::from_millis(1500));
     assert_eq!(envelope.deadline, Some(Limit::At(at)));
     assert_eq!(envelope.max_cost.unwrap().to_string(), "0.05");
-    assert!(envelope.reply && !envelope.fallback);
+    assert!(envelope.reply.is_some() && !envelope.fallback);
 }
 
 #[test]

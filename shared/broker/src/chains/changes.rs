@@ -10,12 +10,17 @@ use longshore_protocol::{
     event::{DeadLetterRecord, Event},
     id::JobId,
     money::Usd,
+    reply::ReplyTo,
     serialized::Serialized,
     string_enum,
 };
 
 use super::{FAILED_PAGE, FailedStep};
-use crate::{BrokerError, Chains, Delivery, Fence, checkpoint_json, deliveries::flag, scripts};
+use crate::{
+    BrokerError, Chains, Delivery, Fence, checkpoint_json,
+    deliveries::{flag, reply_argument},
+    scripts,
+};
 
 /// The maximum number of steps or items in one preparing call.
 const PREPARED_TOGETHER: usize = 500;
@@ -158,7 +163,7 @@ impl Chains<'_> {
                 .arg(flag(plan.fail_fast, "1"))
                 .arg(self.broker.chain_seconds())
                 .arg(self.broker.result_seconds())
-                .arg(flag(plan.reply, "1"))
+                .arg(reply_argument(plan.reply))
                 .arg(plan.waits.len())
                 .arg(words(&wait, |(name, needs)| format!("{name}={needs}")))
                 .arg(words(&begin, |(name, _)| name.to_string()))
@@ -394,8 +399,8 @@ pub struct ChainPlan<'a> {
     pub max_parallel: Option<NonZeroU32>,
     /// Whether the first failure cancels the chain.
     pub fail_fast: bool,
-    /// Whether the outcome is pushed as a reply.
-    pub reply: bool,
+    /// Where the outcome is pushed.
+    pub reply: Option<&'a ReplyTo>,
     pub steps: &'a [StepPlan],
     /// How many dependencies each step waits for; 0 for the first steps.
     pub waits: &'a [(StepName, usize)],

@@ -6,10 +6,13 @@ use longshore_protocol::{
     event::Event,
     id::{EntryId, JobId},
     outcome::Outcome,
+    reply::ReplyTo,
     serialized::Serialized,
 };
 
-use crate::{BrokerError, Deliveries, Delivery, chains::format_step, deliveries::flag, scripts};
+use crate::{
+    BrokerError, Deliveries, Delivery, chains::format_step, deliveries::reply_argument, scripts,
+};
 
 /// What to claim before a job's first attempt.
 #[derive(Debug)]
@@ -18,9 +21,10 @@ pub struct Admission<'a> {
     pub id: Option<(&'a JobId, &'a ContentHash)>,
     /// The unique key.
     pub unique: Option<&'a Unique>,
-    /// For a producer that waits for a reply: the outcome to send if the same job completed before and its outcome
-    /// has expired.
-    pub reply: Option<&'a Serialized<Outcome>>,
+    /// Where the message wants a reply.
+    pub reply: Option<&'a ReplyTo>,
+    /// The outcome to send if the same job completed before and its outcome has expired.
+    pub expired: Option<&'a Serialized<Outcome>>,
     /// The event to record if the message is dropped as a duplicate.
     pub drop_event: Option<&'a Serialized<Event>>,
     /// The batch task that the job is; it ends if the job is dropped.
@@ -74,11 +78,11 @@ impl Deliveries<'_> {
             .arg(self.broker.id_seconds())
             .arg(unique)
             .arg(ttl)
-            .arg(flag(admission.reply.is_some(), "1"))
+            .arg(reply_argument(admission.reply))
             .arg(self.broker.result_seconds())
             .arg(Serialized::argument(admission.drop_event))
             .arg(admission.task.map_or_else(String::new, format_step))
-            .arg(Serialized::argument(admission.reply));
+            .arg(Serialized::argument(admission.expired));
         let reply: Vec<String> = self.broker.run(&call).await?;
         Admitted::from_reply(&reply)
     }

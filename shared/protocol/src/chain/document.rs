@@ -11,6 +11,7 @@ use super::{ChainId, OnFailure, StepName};
 use crate::{
     envelope::{ContentHash, Limit},
     money::Usd,
+    reply::ReplyTo,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +32,8 @@ pub struct Document {
     pub tenant: Option<String>,
     /// Returned with the outcome.
     pub metadata: Option<Map<String, Value>>,
-    /// Whether the outcome is pushed to the reply list.
-    pub reply: bool,
+    /// Where the outcome is pushed.
+    pub reply: Option<ReplyTo>,
     /// What happens after the end of the chain.
     pub on_complete: Option<OnComplete>,
     /// The steps in document order; names are unique.

@@ -20,6 +20,7 @@ use crate::{
         members_of, objects, shortened, times,
     },
     id::JobId,
+    reply::ReplyTo,
 };
 
 /// The most steps of a document. Larger chains use `foreach`.
@@ -54,7 +55,7 @@ fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Docum
     let fail_fast = faults.kept("", top.take("fail_fast", fields::boolean));
     let tenant = faults.kept("", top.take("tenant", fields::name));
     let metadata = faults.kept("", top.take("metadata", objects::metadata));
-    let reply = faults.kept("", top.take("reply", fields::boolean));
+    let reply = faults.kept("", top.take("reply", fields::reply));
     let after = on_complete(top, limits, faults);
     let drafts = steps(top, limits, faults);
     check::check(&drafts, after.as_ref().map(|after| &after.uses), faults);
@@ -63,6 +64,10 @@ fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Docum
         .map_err(|error| faults.add("", format!("expected JSON: {error}")))
         .ok()?;
     content.remove("id");
+    // The chain is the same whoever asks for its outcome.
+    if matches!(reply, Some(Some(ReplyTo::Reader(_)))) {
+        content.insert("reply".to_owned(), Value::Bool(true));
+    }
     Some(Document {
         id,
         name,
@@ -72,7 +77,7 @@ fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Docum
         fail_fast: fail_fast.unwrap_or(false),
         tenant,
         metadata,
-        reply: reply.unwrap_or(false),
+        reply: reply.flatten(),
         on_complete: after.map(|after| after.what),
         steps: steps?,
         hash: crate::envelope::ContentHash::from_json(&Value::Object(content)),

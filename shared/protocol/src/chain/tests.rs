@@ -37,7 +37,7 @@ fn a_document_means_what_it_says() {
         document.max_cost,
         document.deadline,
         document.max_parallel,
-        (document.fail_fast, document.reply),
+        (document.fail_fast, document.reply.as_ref()),
         &document.tenant,
         &document.metadata,
     ), @r#"
@@ -65,7 +65,9 @@ fn a_document_means_what_it_says() {
         ),
         (
             true,
-            true,
+            Some(
+                Anyone,
+            ),
         ),
         Some(
             "acme",

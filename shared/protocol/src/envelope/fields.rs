@@ -14,7 +14,7 @@ use super::{
     json::Kind,
     malformed::{Malformed, MalformedCode, shortened},
 };
-use crate::{id::JobId, money::Usd};
+use crate::{id::JobId, money::Usd, reply::ReplyTo};
 
 /// The raw value of a field.
 #[derive(Debug, Clone, Copy)]
@@ -255,6 +255,25 @@ pub(crate) fn boolean(input: Input<'_>) -> Read<bool> {
         Input::Text("false" | "0") => Ok(false),
         Input::Text(_) => Err(input.is_not(MalformedCode::BadValue, "true or false")),
         Input::Json(_) => decoded(input.of_kind(Kind::Bool, "true or false")?),
+    }
+}
+
+/// Where the outcome is pushed: `true`, `false`, or `@` and the name of a reader.
+pub(crate) fn reply(input: Input<'_>) -> Read<Option<ReplyTo>> {
+    const EXPECTED: &str = "true, false, or `@` and a name of 1 to 64 characters of [A-Za-z0-9_-]";
+    let reader = |text: &str, code| {
+        let reader = ReplyTo::parse_reader(text).ok_or_else(|| input.is_not(code, EXPECTED))?;
+        Ok(Some(reader))
+    };
+    match input {
+        Input::Text("true" | "1") => Ok(Some(ReplyTo::Anyone)),
+        Input::Text("false" | "0") => Ok(None),
+        Input::Text(text) => reader(text, MalformedCode::BadValue),
+        Input::Json(value) => match Kind::detect(value) {
+            Kind::Bool => Ok(decoded::<bool>(value.get())?.then_some(ReplyTo::Anyone)),
+            Kind::Text => reader(&decoded::<String>(value.get())?, MalformedCode::BadValue),
+            _ => Err(input.is_not(MalformedCode::WrongType, EXPECTED)),
+        },
     }
 }
 

@@ -179,7 +179,8 @@ impl Content {
         if *spawn {
             self.text("spawn", "true");
         }
-        if *reply {
+        // Whoever asks for it: the job is the same, and each reader gets a reply.
+        if reply.is_some() {
             self.text("reply", "true");
         }
         if *keep_result {

@@ -12,7 +12,10 @@ use super::{
     malformed::{Malformed, MalformedCode, shortened},
     message, objects, params, times,
 };
-use crate::call::{ChatMessage, Role};
+use crate::{
+    call::{ChatMessage, Role},
+    reply::ReplyTo,
+};
 
 /// How long a unique key is reserved if the producer sets no time.
 const DEFAULT_UNIQUE_FOR: Duration = Duration::from_hours(1);
@@ -142,24 +145,24 @@ pub fn parse(message: &Message, limits: &MessageLimits) -> Result<Parsed, Malfor
     })
 }
 
-/// Whether a message, which may be invalid, asks for a reply. `false` if its JSON cannot be parsed, or exceeds the
-/// limit of a chain.
-pub fn wants_reply(message: &Message, limits: &MessageLimits) -> bool {
+/// Where a message, which may be invalid, asks for a reply. `None` if its JSON cannot be parsed, or exceeds the limit of
+/// a chain.
+pub fn reply_to(message: &Message, limits: &MessageLimits) -> Option<ReplyTo> {
     let value_of = |wanted: &str| {
         let mut fields = message.fields.iter();
         let found = fields.find(|(name, _)| name == wanted.as_bytes());
         found.and_then(|(_, value)| std::str::from_utf8(value).ok())
     };
-    let wants = |input| matches!(fields::boolean(input), Ok(true));
-    if value_of("reply").is_some_and(|value| wants(Input::Text(value))) {
-        return true;
+    let read = |input| fields::reply(input).ok().flatten();
+    if let Some(value) = value_of("reply") {
+        return read(Input::Text(value));
     }
-    let document = value_of("job").or_else(|| value_of("chain"));
-    document
-        .filter(|document| document.len() <= limits.max_chain_bytes)
-        .and_then(|document| serde_json::from_str::<Members<'_>>(document).ok())
-        .and_then(|members| members.by_name.get("reply").copied())
-        .is_some_and(|value| wants(Input::Json(value)))
+    let document = value_of("job").or_else(|| value_of("chain"))?;
+    if document.len() > limits.max_chain_bytes {
+        return None;
+    }
+    let members: Members<'_> = serde_json::from_str(document).ok()?;
+    read(Input::Json(members.by_name.get("reply")?))
 }
 
 /// Rejects a message of more than `most` bytes or [`MAX_FIELDS`] fields.
@@ -392,7 +395,7 @@ fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, Malformed> {
         parent_id: fields.take("parent_id", fields::name)?,
         tenant: fields.take("tenant", fields::name)?,
         metadata: fields.take("metadata", objects::metadata)?,
-        reply: fields.take("reply", fields::boolean)?.unwrap_or(false),
+        reply: fields.take("reply", fields::reply)?.flatten(),
         keep_result: fields
             .take("keep_result", fields::boolean)?
             .unwrap_or(false),

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     call::{CallParams, ChatMessage, Role},
     money::Usd,
+    reply::ReplyTo,
 };
 
 fn flat(fields: &[(&str, &str)]) -> RawMessage {
@@ -75,7 +76,7 @@ fn a_prompt_is_enough() {
         parent_id: None,
         tenant: None,
         metadata: None,
-        reply: false,
+        reply: None,
         keep_result: false,
         spawn: false,
         traceparent: None,
@@ -123,8 +124,8 @@ fn every_field_is_read() {
     assert_eq!(full.deadline, Some(Limit::At(noon)));
     assert_eq!(full.timeout, Duration::from_millis(250));
     assert_eq!(
-        (full.fallback, full.reply, full.keep_result),
-        (false, true, true)
+        (full.fallback, &full.reply, full.keep_result),
+        (false, &Some(ReplyTo::Anyone), true)
     );
     let retry = Retry::Custom {
         max_retries: Some(2),

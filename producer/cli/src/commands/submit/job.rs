@@ -24,8 +24,11 @@ pub(super) fn from_arguments(
     // `reply` also with `--detach`: a later `submit --id` without it is then the same job, and gets its answer.
     let job = Job::prompt(&arguments.prompt)
         .task_type(&arguments.task_type)
-        .timeout(arguments.timeout)
-        .reply(true);
+        .timeout(arguments.timeout);
+    let job = match &arguments.reply_to {
+        Some(reader) => job.reply_to(reader),
+        None => job.reply(true),
+    };
     let mut job = options::with_fields(
         job,
         [

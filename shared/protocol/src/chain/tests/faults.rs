@@ -127,7 +127,7 @@ fn faults_of_the_chains_own_fields() {
         ),
         (
             r#""reply":1"#,
-            "field `reply`: expected true or false, but got 1",
+            "field `reply`: expected true, false, or `@` and a name of 1 to 64 characters of [A-Za-z0-9_-], but got 1",
         ),
         (
             r#""on_complete":{}"#,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::{Envelope, Limit, NotBefore, Retry};
 use super::{flat, job, read};
+use crate::reply::ReplyTo;
 
 #[test]
 fn golden_files_hold() {
@@ -78,6 +79,10 @@ fn normalized(envelope: &Envelope) -> Map<String, Value> {
         Limit::After(after) => json!(after.as_secs_f64()),
         Limit::At(at) => json!(at.timestamp_millis()),
     };
+    let reply = match &envelope.reply {
+        Some(reader @ ReplyTo::Reader(_)) => json!(reader.to_string()),
+        reply => json!(reply.is_some()),
+    };
     let mut all = json!({
         "id": envelope.id, "type": envelope.task_type, "prompt": envelope.messages[0].text(),
         "messages": envelope.messages, "system": envelope.system, "platform": envelope.platform,
@@ -87,7 +92,7 @@ fn normalized(envelope: &Envelope) -> Map<String, Value> {
         "timeout": envelope.timeout.as_secs_f64(), "fallback": envelope.fallback,
         "max_cost_usd": envelope.max_cost, "chain_id": envelope.chain_id,
         "parent_id": envelope.parent_id, "tenant": envelope.tenant,
-        "metadata": envelope.metadata, "reply": envelope.reply, "keep_result": envelope.keep_result,
+        "metadata": envelope.metadata, "reply": reply, "keep_result": envelope.keep_result,
         "traceparent": envelope.traceparent,
         "unique_key": envelope.unique.as_ref().map(|unique| &unique.key),
         "unique_for": envelope.unique.as_ref().map(|unique| unique.ttl.as_secs_f64()),

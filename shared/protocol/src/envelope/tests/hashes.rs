@@ -31,6 +31,16 @@ fn the_same_content_has_the_same_hash_however_it_is_spelled() {
 }
 
 #[test]
+fn the_same_job_for_another_reader_has_the_same_hash() {
+    let readers = ["true", r#""@alice""#, r#""@bob""#].map(|reply| {
+        hash(&job(&format!(
+            r#"{{"id":"a","prompt":"p","reply":{reply}}}"#
+        )))
+    });
+    assert_eq!(BTreeSet::from(readers).len(), 1);
+}
+
+#[test]
 fn other_content_has_another_hash() {
     let all = [
         r#"{"id":"a","prompt":"p"}"#,
