@@ -35,6 +35,7 @@ mod files;
 mod forms;
 mod litellm;
 mod models;
+mod nested;
 mod prices;
 mod pricing;
 mod providers;

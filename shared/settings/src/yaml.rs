@@ -14,6 +14,9 @@ const MOVED: [(&str, &str); 1] = [(
     "it belongs in the provider's limits: `limits: {max_concurrent: 50}`",
 )];
 
+/// A name that is read only to be refused with what to write instead, and so is never suggested.
+const REFUSED: &str = "settings";
+
 /// Reads YAML. An error names the line and the setting, but shows no value, which may be a secret.
 pub fn parse<T: DeserializeOwned + Default>(path: &Path, text: &str) -> Result<T, Problem> {
     let options = serde_saphyr::options! { with_snippet: false };
@@ -64,14 +67,21 @@ fn describe_error(error: &Error, key: &str, text: &str, line: Option<usize>) -> 
     match error {
         Error::SerdeUnknownField {
             field, expected, ..
-        } => match (moved_to(field), closest(field, expected.iter().copied())) {
-            (Some(place), _) => format!("`{key}` is not a setting; {place}"),
-            (None, Some(name)) => format!("`{key}` is not a setting; did you mean `{name}`?"),
-            (None, None) => format!(
-                "`{key}` is not a setting; expected one of {}",
-                expected.join(", ")
-            ),
-        },
+        } => {
+            let names: Vec<&str> = expected
+                .iter()
+                .copied()
+                .filter(|name| *name != REFUSED)
+                .collect();
+            match (moved_to(field), closest(field, names.iter().copied())) {
+                (Some(place), _) => format!("`{key}` is not a setting; {place}"),
+                (None, Some(name)) => format!("`{key}` is not a setting; did you mean `{name}`?"),
+                (None, None) => format!(
+                    "`{key}` is not a setting; expected one of {}",
+                    names.join(", ")
+                ),
+            }
+        }
         Error::Unexpected {
             expected: "mapping start",
             ..

@@ -15,7 +15,7 @@ use super::{
     Billing, CallDelay, CostSource, DialectName, Enabled, ProviderEntry, RawProvider, canonical,
     forms::{missing, text_form, word},
     models::ModelLayer,
-    pricing,
+    nested, pricing,
     raw::{RawBetween, RawPace},
     tool::tool,
 };
@@ -157,6 +157,9 @@ pub(super) fn understand(
     } = named;
     let at = |field: &str| format!("providers.{name}.{field}");
     let near = written.as_ref();
+    if let Some(written) = near {
+        nested::refuse(r, written, raw, around.names);
+    }
 
     let dialect = match &raw.dialect {
         None => Some(DialectName::OpenAi),

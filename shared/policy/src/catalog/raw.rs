@@ -5,7 +5,7 @@ use std::fmt;
 use longshore_settings::{Entries, Text};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{Error, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use crate::limits::RawAccountLimits;
@@ -46,6 +46,8 @@ pub struct RawProvider {
     pub(super) limits: Option<RawAccountLimits>,
     pub(super) command: Option<Vec<Text>>,
     pub(super) env: Option<Vec<Text>>,
+    /// Read only to be refused key by key, see `nested.rs`.
+    pub(super) settings: Option<Entries<IgnoredAny>>,
 }
 
 impl RawProvider {
@@ -77,6 +79,7 @@ impl RawProvider {
             limits: self.limits.or(base.limits),
             command: self.command.or(base.command),
             env: self.env.or(base.env),
+            settings: self.settings.or(base.settings),
         }
     }
 }

@@ -195,3 +195,61 @@ fn the_example_is_valid() {
     let batch = catalog.platform("gemini-batch").unwrap();
     assert_eq!(batch.account.as_str(), "gemini");
 }
+
+/// The `providers.yaml` of an orchestrator that keeps the options of providers in `settings`.
+const WITH_SETTINGS: &str = include_str!("providers_with_settings.yaml");
+
+#[test]
+fn options_in_settings_are_refused_with_their_translation() {
+    insta::assert_snapshot!(problems(WITH_SETTINGS), @r"
+    longshore.yaml:7: `providers.claude.settings.api_key` is not a setting; write it without `settings`, as `providers.claude.api_key`
+    longshore.yaml:14: `providers.gemini.settings.cli_path` is not a setting; a program is a provider of its own, here `gemini-cli`: write `gemini-cli: {enabled: true}`, with a `command` of other programs or paths, which `cli_tools` must allow
+    longshore.yaml:18: `providers.gemini.settings.rate_limit_delay` is not a setting; write it without `settings`, as `providers.gemini-cli.rate_limit_delay`
+    longshore.yaml:19: `providers.gemini.settings.min_delay` is not a setting; write it without `settings`, as `providers.gemini-cli.min_delay`
+    longshore.yaml:20: `providers.gemini.settings.max_delay` is not a setting; write it without `settings`, as `providers.gemini-cli.max_delay`
+    longshore.yaml:27: `providers.ollama.settings.endpoint` is not a setting; its name is `base_url`: `providers.ollama.base_url`
+    ");
+    let others = "providers:\n  mine:\n    base_url: http://gpu:8000/v1\n    default_model: m\n    settings:\n      temperature: 0.5\n      max_concurrent: 4\n      model: m\n      max_retries: 3\n      headers: {a: b}\n";
+    insta::assert_snapshot!(problems(others), @r"
+    longshore.yaml:6: `providers.mine.settings.temperature` is not a setting; a provider has no `temperature`, because jobs set it in their field `temperature`
+    longshore.yaml:7: `providers.mine.settings.max_concurrent` is not a setting; it is a limit: `providers.mine.limits.max_concurrent`
+    longshore.yaml:8: `providers.mine.settings.model` is not a setting; its name is `default_model`: `providers.mine.default_model`
+    longshore.yaml:9: `providers.mine.settings.max_retries` is not a setting; it applies to all providers: `retry.max_retries`
+    longshore.yaml:10: `providers.mine.settings.headers` is not a setting; a provider has nothing of this meaning; remove it
+    ");
+}
+
+#[test]
+fn the_translation_of_options_in_settings_is_accepted() {
+    let key = ("ANTHROPIC_API_KEY", "k");
+    let catalog = load(
+        &[key],
+        "
+providers:
+  claude:
+    enabled: true
+    default_model: claude-sonnet-4-5-20250929
+    api_key: ${ANTHROPIC_API_KEY}
+  gemini-cli:
+    enabled: true
+    default_model: gemini-2.5-flash
+    rate_limit_delay: true
+    min_delay: 1.0
+    max_delay: 10.0
+  ollama:
+    enabled: false
+    default_model: llama3:70b
+    base_url: http://localhost:11434
+routing:
+  prefer_local: false
+  max_cost_per_task: 1.0
+  fallback_provider: claude
+",
+    );
+    let program = catalog.platform("gemini-cli").unwrap();
+    assert_eq!(program.enabled, Enabled::On);
+    assert_eq!(program.pace.unwrap().max, Duration::from_secs(10));
+    let ollama = catalog.platform("ollama").unwrap();
+    assert_eq!(ollama.base_url.as_str(), "http://localhost:11434/");
+    assert_eq!(catalog.platform("claude").unwrap().enabled, Enabled::On);
+}
