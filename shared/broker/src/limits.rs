@@ -13,7 +13,7 @@ pub use self::{
     alerts::{AlertCheck, ClaimedAlert},
     meters::{MeterReport, MeterUsage, WindowUsage},
 };
-use crate::{BrokerError, Limits, scripts};
+use crate::{BrokerError, Limits, deliveries::flag, scripts};
 
 /// The concurrency limit of an account.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,8 @@ pub struct SlotLimit<'a> {
     pub meter: &'a str,
     /// The configured number of slots.
     pub limit: u32,
+    /// Whether it follows from other limits and may be far more than the calls in flight.
+    pub is_implied: bool,
 }
 
 /// The hold of an account: no worker calls it until then.
@@ -47,13 +49,15 @@ impl Limits<'_> {
         slots: Option<SlotLimit<'_>>,
     ) -> Result<(), BrokerError> {
         let (meter, limit) = slots.map_or(("", 0), |slots| (slots.meter, slots.limit));
+        let is_implied = slots.is_some_and(|slots| slots.is_implied);
         let mut call = scripts::HOLD_ACCOUNT.key(self.broker.keys().account_holds());
         call.arg(self.broker.keys().prefix())
             .arg(account.as_str())
             .arg(until.map_or(0, |until| until.timestamp_millis()))
             .arg(meter)
             .arg(limit)
-            .arg(reason);
+            .arg(reason)
+            .arg(flag(is_implied, "1"));
         let _ok: String = self.broker.run(&call).await?;
         Ok(())
     }

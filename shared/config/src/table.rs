@@ -360,8 +360,8 @@ fields! {
         requests_per_day = "1 to 1000000000", "unlimited";
         /// US dollars, in quotes
         usd_per_month = "above 0, up to `\"9000000\"`", "unlimited";
-        /// calls in flight, over all workers; fewer while the provider refuses more than 5 % of them (429)
-        max_concurrent = "1 to 100000", "unlimited";
+        /// calls in flight, over all workers; see [Calls in flight](#limits)
+        max_concurrent = "1 to 100000", "from the other limits";
         /// time zone of its days and months
         time_zone = "such as `Europe/Berlin`", "UTC";
         /// time at which a day or a month starts

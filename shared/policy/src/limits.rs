@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use longshore_protocol::{money::Usd, platform::PlatformName, string_enum};
+use longshore_protocol::{
+    envelope::DEFAULT_TIMEOUT, money::Usd, platform::PlatformName, string_enum,
+};
 
 pub use accounts::{RawAccountLimits, account_limits, share_accounts};
 pub use alerts::Alerts;
@@ -33,6 +35,44 @@ pub struct AccountLimits {
     pub max_concurrent: Option<u32>,
     /// When its days and months begin.
     pub calendar: Calendar,
+}
+
+/// How many calls an account may have in flight at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountSlots {
+    pub limit: u32,
+    /// Whether it follows from the other limits, because `max_concurrent` is not set.
+    pub is_implied: bool,
+}
+
+/// The highest number of slots.
+const MOST_SLOTS: u32 = 100_000;
+
+/// How long the calls last that a rate still gets slots for, in minutes: the default timeout of an attempt.
+const LONGEST_CALL: u64 = DEFAULT_TIMEOUT.as_secs() / 60;
+
+impl AccountLimits {
+    /// The slots of the account; `None` if none of its limits says how many calls it takes. Without `max_concurrent` they
+    /// are the requests of a day, and as many calls as its rates allow to begin while the longest one runs. So they change
+    /// no rate, and still give a start from which refusals cut and of which half of the day's rest is left.
+    pub fn slots(&self) -> Option<AccountSlots> {
+        let explicit = self.max_concurrent.map(|limit| AccountSlots {
+            limit,
+            is_implied: false,
+        });
+        explicit.or_else(|| {
+            let rates = [
+                self.requests_per_minute.map(u64::from),
+                self.tokens_per_minute,
+            ];
+            let during_a_call = rates.into_iter().flatten().map(|rate| rate * LONGEST_CALL);
+            let least = during_a_call.chain(self.requests_per_day).min()?;
+            Some(AccountSlots {
+                limit: u32::try_from(least).map_or(MOST_SLOTS, |limit| limit.min(MOST_SLOTS)),
+                is_implied: true,
+            })
+        })
+    }
 }
 
 /// A limit of spending.

@@ -81,3 +81,26 @@ async fn concurrency_shrinks_on_refusals_and_grows_back() {
     assert_eq!(provider_stats(&stack, "a").peak_in_flight, SLOTS);
     assert_eq!(stack.broker.dead_letters().count().await.unwrap(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_than_half_of_a_days_requests_is_in_flight_at_once() {
+    const DAY: u64 = 20;
+    let _machine = alone().await;
+    let stack = Stack::start(Options::with_latency(Duration::from_millis(500)))
+        .await
+        .unwrap();
+    let limits = format!("{{requests_per_day: {DAY}}}");
+    let provider = SimulatedProvider::limited("a", Model::Cheap, &limits);
+    stack
+        .config_yaml(&config_yaml(&stack, &[provider], ""))
+        .unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let _workers = [stack.worker().unwrap(), stack.worker().unwrap()];
+    let jobs: Vec<String> = (0..DAY)
+        .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
+        .collect();
+    let ids = stack.enqueue(&jobs).await.unwrap();
+    stack.successes(&ids).await.unwrap();
+    let stats = provider_stats(&stack, "a");
+    assert!(stats.peak_in_flight <= DAY / 2, "{}", stats.peak_in_flight);
+}

@@ -244,6 +244,7 @@ pub(crate) fn slot_limit(limit: u32) -> SlotLimit<'static> {
     SlotLimit {
         meter: "slots:m",
         limit,
+        is_implied: false,
     }
 }
 

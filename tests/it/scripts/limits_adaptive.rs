@@ -1,7 +1,7 @@
 //! A provider that rate-limits an account: fewer calls at once, and more again after successes.
 
 use chrono::DateTime;
-use longshore_broker::{AccountHold, Begun, Consumed};
+use longshore_broker::{AccountHold, Begun, Consumed, SlotLimit};
 use longshore_protocol::control::ControlMessage;
 
 use super::{
@@ -210,4 +210,35 @@ async fn an_account_hold_is_published_to_all_workers() {
         }]
     );
     assert_eq!(cap(&fixture).await, None);
+}
+
+#[tokio::test]
+async fn slots_that_follow_from_other_limits_are_cut_from_the_calls_in_flight() {
+    let fixture = Fixture::new().await;
+    let implied = SlotLimit {
+        is_implied: true,
+        ..slot_limit(3_000)
+    };
+    let refuse = async || {
+        let limits = fixture.broker.limits();
+        limits
+            .hold_account(&account("m"), None, "busy", Some(implied))
+            .await
+            .unwrap();
+    };
+    let mut calls = Vec::new();
+    for _ in 0..12 {
+        calls.push(fixture.taking(&[slots(3_000)]).await);
+    }
+    for _ in 0..3 {
+        refuse().await;
+    }
+    // Calls end while the sample lasts; most were in flight before.
+    for call in calls.drain(..6) {
+        fixture.end(&call, Consumed::Unknown).await;
+    }
+    a_second_passes(&fixture).await;
+    refuse().await;
+    assert_eq!(cap(&fixture).await.as_deref(), Some("6.0000"));
+    assert_eq!(fixture.try_to_take(&[slots(3_000)]).await.1, Begun::Full);
 }

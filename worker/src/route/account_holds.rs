@@ -136,11 +136,12 @@ impl AccountHolds {
         let slots = format!("slots:{account}");
         let slots = provider
             .limits
-            .max_concurrent
+            .slots()
             .filter(|_| reduce_slots)
-            .map(|limit| SlotLimit {
+            .map(|account| SlotLimit {
                 meter: &slots,
-                limit,
+                limit: account.limit,
+                is_implied: account.is_implied,
             });
         if hold.is_zero() && slots.is_none() {
             return;

@@ -245,6 +245,7 @@ pub(crate) struct LimitFigures {
 pub(crate) fn sorted_limits(reports: Vec<MeterReport>, config: &Config) -> Vec<Limit> {
     let mut limits: Vec<Limit> = reports
         .into_iter()
+        .filter(|report| report.waiting > 0 || !is_implied(report, config))
         .filter_map(|report| Limit::new(report, &config.budgets))
         .collect();
     limits.sort_by_key(|limit| match &limit.subject {
@@ -257,6 +258,16 @@ pub(crate) fn sorted_limits(reports: Vec<MeterReport>, config: &Config) -> Vec<L
         } => (2, Reverse(limit.window().map_or(0, WindowUsage::percent))),
     });
     limits
+}
+
+/// Whether these are the slots of an account for which no number is set.
+fn is_implied(report: &MeterReport, config: &Config) -> bool {
+    let mut providers = config.catalog.providers.iter();
+    providers.any(|provider| {
+        let slots = provider.limits.slots();
+        slots.is_some_and(|slots| slots.is_implied)
+            && report.meter == format!("slots:{}", provider.account)
+    })
 }
 
 fn describe_budget(budget: &Budget) -> String {

@@ -291,3 +291,35 @@ fn finds_the_budget_of_a_meter() {
         assert_eq!(found(other), None, "{other}");
     }
 }
+
+#[test]
+fn slots_follow_from_other_limits_if_no_number_is_set() {
+    let of = |limits: AccountLimits| limits.slots().map(|slots| (slots.limit, slots.is_implied));
+    let none = AccountLimits::default;
+    let money = AccountLimits {
+        usd_per_month: Some("1".parse().unwrap()),
+        ..none()
+    };
+    let day = AccountLimits {
+        requests_per_day: Some(1_500),
+        ..none()
+    };
+    let minute = AccountLimits {
+        requests_per_minute: Some(10),
+        ..day.clone()
+    };
+    let set = AccountLimits {
+        max_concurrent: Some(400),
+        ..minute.clone()
+    };
+    let tokens = AccountLimits {
+        tokens_per_minute: Some(1_000_000),
+        ..none()
+    };
+    assert_eq!(of(none()), None);
+    assert_eq!(of(money), None);
+    assert_eq!(of(day), Some((1_500, true)));
+    assert_eq!(of(minute), Some((50, true)));
+    assert_eq!(of(set), Some((400, false)));
+    assert_eq!(of(tokens), Some((100_000, true)));
+}

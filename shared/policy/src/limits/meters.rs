@@ -349,10 +349,10 @@ fn account(
     if let Some(limit) = limits.requests_per_minute.map(u64::from) {
         amounts.push(rate("rpm", limit, Pacing::requests(limit), call.requests));
     }
-    if let Some(limit) = limits.max_concurrent {
+    if let Some(slots) = limits.slots() {
         amounts.push(MeterAmount::Slots {
             meter: format!("slots:{name}"),
-            limit,
+            limit: slots.limit,
             half_of: limits
                 .requests_per_day
                 .map(|limit| (format!("rpd:{name}"), limit)),

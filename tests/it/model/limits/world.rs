@@ -260,10 +260,15 @@ impl World {
     pub(super) async fn limited(&mut self, account: usize) {
         let name = PlatformName::from_stored(["one", "two"][account]);
         let (meter, limit) = SLOTS[account];
+        let slots = SlotLimit {
+            meter,
+            limit,
+            is_implied: false,
+        };
         self.fixture
             .broker
             .limits()
-            .hold_account(&name, None, "busy", Some(SlotLimit { meter, limit }))
+            .hold_account(&name, None, "busy", Some(slots))
             .await
             .unwrap();
     }
