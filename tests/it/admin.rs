@@ -1,6 +1,7 @@
 //! Operating a running system: pausing, resuming, cancelling, listing workers, retention, reconciling.
 
 mod cancel;
+mod holds;
 pub(crate) mod maintenance;
 mod pause;
 mod reconcile;

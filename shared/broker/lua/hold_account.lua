@@ -6,23 +6,32 @@
 --
 -- KEYS[1]  `{ns}:account:holds`: by account, until when (ms)
 -- ARGV     1 namespace, 2 account, 3 until when (ms; 0 = no hold), 4 meter of its slots ('' = none), 5 their limit, 6 what
---          the provider said, 7 '1' if the limit follows from other limits
+--          the provider said, 7 '1' if the limit follows from other limits, 8 the provider and the digest of its
+--          address and key, as `PROVIDER DIGEST`
 -- Returns  'ok'
--- Writes   `{ns}:account:holds`, `{ns}:account:reasons`, the control channel, `{ns}:lanes:retry`, `cap`, `sampled`,
+-- Writes   `{ns}:account:holds`, `:reasons` and `:access`, the control channel, `{ns}:lanes:retry`, `cap`, `sampled`,
 --          `refused`, `answered` and `peak` of the meter
 -- Repeat   safe: an earlier time changes nothing; one refusal may count twice
 -- Bound    constant
 local account, until_ms, meter, limit = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
-local is_implied = ARGV[7] == '1'
+local is_implied, access = ARGV[7] == '1', ARGV[8]
 -- A sample lasts so long at least (ms), and until it has so many refusals or so many calls.
 local LEAST_TIME, LEAST_REFUSED, LEAST_CALLS = 500, 3, 50
 -- The share of refused calls that costs no slots, and the largest share of the slots that is cut at once.
 local TOLERATED, MOST_CUT = 0.05, 0.5
 local now = now_ms()
 local known = tonumber(redis.call('HGET', KEYS[1], account) or '0')
+-- What a provider said to another key says nothing of this one.
+local function is_outdated(held)
+  local provider, digest = string.match(held, '^(%S+) (%S+)$')
+  local caller, used = string.match(access, '^(%S+) (%S+)$')
+  return provider ~= nil and provider == caller and digest ~= used
+end
+if until_ms > 0 and is_outdated(redis.call('HGET', NS .. ':account:access', account) or '') then known = 0 end
 if until_ms > known then
   redis.call('HSET', KEYS[1], account, digits(until_ms))
   redis.call('HSET', NS .. ':account:reasons', account, ARGV[6] or '')
+  redis.call('HSET', NS .. ':account:access', account, access)
   redis.call('PUBLISH', NS .. ':control', 'limited ' .. account .. ' ' .. digits(until_ms))
   retry_lanes('account ' .. account, until_ms)
 end

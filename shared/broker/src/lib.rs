@@ -66,7 +66,8 @@ pub use self::{
     lanes::{LanePosition, ParkedJob, Released, TenantPosition},
     leader::LeaderToken,
     limits::{
-        AccountHold, AlertCheck, ClaimedAlert, MeterReport, MeterUsage, SlotLimit, WindowUsage,
+        AccountAccess, AccountHold, AlertCheck, ClaimedAlert, MeterReport, MeterUsage, SlotLimit,
+        WindowUsage,
     },
     maintenance::{OrphanSweep, OrphansRemoved},
     queues::{DeliveredEntry, Entries, EntrySource, Pending, QueueDepth, QueueReader, TenantEntry},

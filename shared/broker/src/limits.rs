@@ -6,7 +6,7 @@ mod meters;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use longshore_protocol::platform::PlatformName;
+use longshore_protocol::{id::AccessDigest, platform::PlatformName};
 use serde::Serialize;
 
 pub use self::{
@@ -33,7 +33,35 @@ pub struct AccountHold {
     pub until: DateTime<Utc>,
     /// What the provider said; empty if unknown.
     pub reason: String,
+    /// To whom it said so, if known.
+    #[serde(skip)]
+    pub access: Option<AccountAccess>,
 }
+
+/// A provider of an account, as a worker calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountAccess {
+    pub provider: PlatformName,
+    /// The digest of its address and key.
+    pub digest: AccessDigest,
+}
+
+impl AccountAccess {
+    fn to_lua_argument(&self) -> String {
+        format!("{} {}", self.provider, self.digest)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (provider, digest) = text.split_once(' ')?;
+        Some(Self {
+            provider: PlatformName::from_stored(provider),
+            digest: AccessDigest::from_stored(digest),
+        })
+    }
+}
+
+/// Texts by account.
+type ByAccount = HashMap<String, String>;
 
 /// The most jobs of one page of `release_account.lua`.
 const RELEASED_JOBS: usize = 1_000;
@@ -47,6 +75,7 @@ impl Limits<'_> {
         until: Option<DateTime<Utc>>,
         reason: &str,
         slots: Option<SlotLimit<'_>>,
+        access: &AccountAccess,
     ) -> Result<(), BrokerError> {
         let (meter, limit) = slots.map_or(("", 0), |slots| (slots.meter, slots.limit));
         let is_implied = slots.is_some_and(|slots| slots.is_implied);
@@ -57,7 +86,8 @@ impl Limits<'_> {
             .arg(meter)
             .arg(limit)
             .arg(reason)
-            .arg(flag(is_implied, "1"));
+            .arg(flag(is_implied, "1"))
+            .arg(access.to_lua_argument());
         let _ok: String = self.broker.run(&call).await?;
         Ok(())
     }
@@ -68,12 +98,31 @@ impl Limits<'_> {
         self,
         account: &PlatformName,
     ) -> Result<Option<usize>, BrokerError> {
+        self.release(account, None).await
+    }
+
+    /// The same, but only if the hold is of this access, and none of the account was released so within the last minute.
+    pub async fn release_outdated(
+        self,
+        account: &PlatformName,
+        access: &AccountAccess,
+    ) -> Result<Option<usize>, BrokerError> {
+        self.release(account, Some(access)).await
+    }
+
+    async fn release(
+        self,
+        account: &PlatformName,
+        access: Option<&AccountAccess>,
+    ) -> Result<Option<usize>, BrokerError> {
+        let access = access.map_or_else(String::new, AccountAccess::to_lua_argument);
         let (mut until, mut due) = (String::new(), 0);
         loop {
             let mut call = scripts::RELEASE_ACCOUNT.key(self.broker.keys().account_holds());
             call.arg(self.broker.keys().prefix())
                 .arg(account.as_str())
-                .arg(&until);
+                .arg(&until)
+                .arg(&access);
             let (until_ms, some): (i64, usize) = self.broker.run(&call).await?;
             if until_ms < 0 {
                 return Ok(None);
@@ -89,12 +138,14 @@ impl Limits<'_> {
     /// The holds that have not ended by `now`, by account.
     pub async fn account_holds(self, now: DateTime<Utc>) -> Result<Vec<AccountHold>, BrokerError> {
         let key = self.broker.keys().account_holds();
-        let (holds, mut reasons): (Vec<(String, i64)>, HashMap<String, String>) = redis::pipe()
-            .hgetall(&key)
-            .hgetall(self.broker.keys().account_reasons())
-            .query_async(&mut self.broker.shared())
-            .await
-            .map_err(|source| self.broker.failed(source))?;
+        let (holds, mut reasons, access): (Vec<(String, i64)>, ByAccount, ByAccount) =
+            redis::pipe()
+                .hgetall(&key)
+                .hgetall(self.broker.keys().account_reasons())
+                .hgetall(self.broker.keys().account_access())
+                .query_async(&mut self.broker.shared())
+                .await
+                .map_err(|source| self.broker.failed(source))?;
         let mut held = Vec::new();
         for (account, until_ms) in holds {
             let until = DateTime::from_timestamp_millis(until_ms).ok_or_else(|| {
@@ -103,6 +154,9 @@ impl Limits<'_> {
             if until > now {
                 held.push(AccountHold {
                     reason: reasons.remove(&account).unwrap_or_default(),
+                    access: access
+                        .get(&account)
+                        .and_then(|text| AccountAccess::parse(text)),
                     account: PlatformName::from_stored(account),
                     until,
                 });

@@ -30,6 +30,7 @@ pub use forms::{missing, word};
 pub use raw::{RawModel, RawProvider};
 pub use read::CatalogSettings;
 
+mod access;
 mod book;
 mod files;
 mod forms;

@@ -58,6 +58,10 @@ text_id! {
     CronName
 }
 text_id! {
+    /// A digest of a provider's address and key, as 4 hex digits.
+    AccessDigest
+}
+text_id! {
     /// The name of those who may read some replies: 1 to 64 characters of `[A-Za-z0-9_-]`.
     ReaderName
 }
@@ -182,6 +186,18 @@ impl EntryId {
     }
 
     /// An entry id from Longshore's own data; not checked.
+    pub fn from_stored(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+}
+
+impl AccessDigest {
+    /// The digest of this value.
+    pub fn new(digest: u16) -> Self {
+        Self(format!("{digest:04x}"))
+    }
+
+    /// A digest that Longshore stored.
     pub fn from_stored(value: &str) -> Self {
         Self(value.to_owned())
     }

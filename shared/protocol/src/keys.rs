@@ -209,6 +209,8 @@ impl Keys {
         account_holds = "account:holds";
         /// What the providers of held accounts said.
         account_reasons = "account:reasons";
+        /// Which provider of a held account said so, and the digest of its address and key.
+        account_access = "account:access";
         /// The names of the queues that workers have read.
         queues = "queues";
         /// The prefix of all queues.

@@ -8,8 +8,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{
-    AttemptStart, Begun, Broker, BrokerError, Consumed, DeliveredEntry, Delivery, Ending,
-    EntrySource, MeterAmounts, ParkUntil, SlotLimit,
+    AccountAccess, AttemptStart, Begun, Broker, BrokerError, Consumed, DeliveredEntry, Delivery,
+    Ending, EntrySource, MeterAmounts, ParkUntil, SlotLimit,
 };
 use longshore_local::{LocalRedis, RedisOptions};
 use longshore_protocol::{
@@ -18,7 +18,7 @@ use longshore_protocol::{
     dead_letter::{DeadLetter, PreparedReplay, StoredMessage},
     envelope::{Concurrency, RawMessage},
     event::DeadLetterRecord,
-    id::{AttemptId, EntryId, JobId, Namespace, QueueName, WorkerId},
+    id::{AccessDigest, AttemptId, EntryId, JobId, Namespace, QueueName, WorkerId},
     platform::PlatformName,
     serialized::Serialized,
 };
@@ -237,6 +237,14 @@ pub(crate) fn id(worker: &str) -> WorkerId {
 
 pub(crate) fn account(name: &str) -> PlatformName {
     PlatformName::from_stored(name)
+}
+
+/// A provider, as a worker calls it with the key of this number.
+pub(crate) fn access(provider: &str, key: u16) -> AccountAccess {
+    AccountAccess {
+        provider: account(provider),
+        digest: AccessDigest::new(key),
+    }
 }
 
 /// The limit of the slots of account `m`.

@@ -1,11 +1,11 @@
 //! A provider that rate-limits an account: fewer calls at once, and more again after successes.
 
-use chrono::DateTime;
-use longshore_broker::{AccountHold, Begun, Consumed, SlotLimit};
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore_broker::{AccountAccess, AccountHold, Begun, Consumed, SlotLimit};
 use longshore_protocol::control::ControlMessage;
 
 use super::{
-    fixture::{Fixture, account, slot_limit},
+    fixture::{Fixture, access, account, slot_limit},
     meters::{consumed, slots},
 };
 
@@ -19,7 +19,13 @@ async fn refuse(fixture: &Fixture) {
     fixture
         .broker
         .limits()
-        .hold_account(&account("m"), None, "busy", Some(slot_limit(8)))
+        .hold_account(
+            &account("m"),
+            None,
+            "busy",
+            Some(slot_limit(8)),
+            &access("m", 1),
+        )
         .await
         .unwrap();
 }
@@ -185,6 +191,7 @@ async fn an_account_hold_is_published_to_all_workers() {
                 DateTime::from_timestamp_millis(until),
                 "busy",
                 None,
+                &access("m", 1),
             )
             .await
             .unwrap();
@@ -204,6 +211,7 @@ async fn an_account_hold_is_published_to_all_workers() {
             .await
             .unwrap(),
         [AccountHold {
+            access: Some(access("m", 1)),
             account: account("m"),
             until: DateTime::from_timestamp_millis(6_000).unwrap(),
             reason: "busy".to_owned(),
@@ -222,7 +230,7 @@ async fn slots_that_follow_from_other_limits_are_cut_from_the_calls_in_flight() 
     let refuse = async || {
         let limits = fixture.broker.limits();
         limits
-            .hold_account(&account("m"), None, "busy", Some(implied))
+            .hold_account(&account("m"), None, "busy", Some(implied), &access("m", 1))
             .await
             .unwrap();
     };
@@ -241,4 +249,43 @@ async fn slots_that_follow_from_other_limits_are_cut_from_the_calls_in_flight() 
     refuse().await;
     assert_eq!(cap(&fixture).await.as_deref(), Some("6.0000"));
     assert_eq!(fixture.try_to_take(&[slots(3_000)]).await.1, Begun::Full);
+}
+
+#[tokio::test]
+async fn the_hold_of_another_key_gives_way() {
+    let fixture = Fixture::new().await;
+    let (limits, m) = (fixture.broker.limits(), account("m"));
+    let now = DateTime::from_timestamp_millis(fixture.broker.server().time_ms().await.unwrap());
+    let now = now.unwrap();
+    let (hour, minute) = (now + TimeDelta::hours(1), now + TimeDelta::minutes(1));
+    let hold = async |until, access: &AccountAccess| {
+        limits
+            .hold_account(&m, Some(until), "used up", None, access)
+            .await
+            .unwrap();
+    };
+    let held = async || {
+        let holds = limits.account_holds(now).await.unwrap();
+        holds
+            .into_iter()
+            .map(|hold| (hold.until, hold.access))
+            .next()
+    };
+    let until = |at: DateTime<Utc>| DateTime::from_timestamp_millis(at.timestamp_millis()).unwrap();
+    let (old, new) = (access("m", 1), access("m", 2));
+    hold(hour, &old).await;
+    // Another provider of the account does not know better.
+    hold(minute, &access("other", 2)).await;
+    assert_eq!(held().await, Some((until(hour), Some(old.clone()))));
+    hold(minute, &new).await;
+    assert_eq!(held().await, Some((until(minute), Some(new.clone()))));
+
+    assert_eq!(limits.release_outdated(&m, &old).await.unwrap(), None);
+    assert_eq!(limits.release_outdated(&m, &new).await.unwrap(), Some(0));
+    assert_eq!(held().await, None);
+    // Workers with two keys do not release each other's holds in turns without end; people may.
+    hold(hour, &old).await;
+    assert_eq!(limits.release_outdated(&m, &old).await.unwrap(), None);
+    assert_eq!(limits.release_account(&m).await.unwrap(), Some(0));
+    assert_eq!(held().await, None);
 }

@@ -6,7 +6,7 @@ use longshore_broker::{Consumed, Reserved};
 use longshore_policy::limits::{MeterAmount, Pacing};
 
 use super::{
-    fixture::{BEGUN, Fixture, account},
+    fixture::{BEGUN, Fixture, access, account},
     meters::{BEFORE, Call, budget, consumed, ids, requests, slots, slots_of, tokens, window},
 };
 
@@ -320,7 +320,7 @@ async fn lanes_are_tried_again_when_a_hold_ends_and_when_a_lane_runs_empty() {
         let until = chrono::DateTime::from_timestamp_millis(until);
         let limits = fixture.broker.limits();
         limits
-            .hold_account(&account("m"), until, "busy", None)
+            .hold_account(&account("m"), until, "busy", None, &access("m", 1))
             .await
             .unwrap();
     };

@@ -10,8 +10,8 @@ use longshore_protocol::{
 
 use super::{
     fixture::{
-        BEGUN, Fixture, account, checkpoint_of, letter, parking, past, prompt, redis, slot_limit,
-        stored, written,
+        BEGUN, Fixture, access, account, checkpoint_of, letter, parking, past, prompt, redis,
+        slot_limit, stored, written,
     },
     meters::slots,
 };
@@ -220,7 +220,13 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
     fixture
         .broker
         .limits()
-        .hold_account(&account("m"), None, "busy", Some(slot_limit(2)))
+        .hold_account(
+            &account("m"),
+            None,
+            "busy",
+            Some(slot_limit(2)),
+            &access("m", 1),
+        )
         .await
         .unwrap();
     forget().await;

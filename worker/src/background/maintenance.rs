@@ -16,6 +16,7 @@ const PULL_BELOW_PERCENT: u64 = 110;
 
 /// Runs until the worker drains.
 pub(crate) async fn run(context: Arc<Context>) {
+    let mut policies = context.policies.clone();
     loop {
         if let Err(error) = run_once(&context).await {
             tracing::warn!("worker maintenance failed: {error}; retrying in {EVERY:?}");
@@ -24,6 +25,8 @@ pub(crate) async fn run(context: Arc<Context>) {
         metrics::gauge!("longshore_jobs_in_flight").set(context.in_flight.count() as f64);
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
+            // Account holds may be of another key now.
+            () = policies.changed() => {}
             () = context.drain.cancelled() => return,
         }
     }
@@ -61,7 +64,9 @@ async fn run_once(context: &Context) -> Result<(), BrokerError> {
     guard_memory(context).await?;
     context.recent_attempts.check(broker).await?;
     let account_holds = &context.availability.account_holds;
-    account_holds.refresh(broker, context.clock.now()).await?;
+    let policy = context.policy();
+    let (catalog, now) = (&policy.config.catalog, context.clock.now());
+    account_holds.refresh(broker, catalog, now).await?;
     if broker.leader().is_elected().await? {
         return Ok(());
     }

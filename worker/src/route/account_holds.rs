@@ -2,14 +2,14 @@
 //! workers share them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{PoisonError, RwLock},
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_broker::{Broker, BrokerError, SlotLimit};
-use longshore_policy::catalog::ProviderEntry;
+use longshore_broker::{AccountAccess, AccountHold, Broker, BrokerError, SlotLimit};
+use longshore_policy::catalog::{Catalog, ProviderEntry};
 use longshore_protocol::{
     call::{CallError, ErrorClass, ReportedLimit, ReportedLimits},
     platform::PlatformName,
@@ -27,7 +27,15 @@ const LONGEST_HOLD: Duration = Duration::from_hours(24);
 /// The accounts that are held, and until when.
 #[derive(Debug, Default)]
 pub(crate) struct AccountHolds {
-    until: RwLock<HashMap<String, DateTime<Utc>>>,
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    until: HashMap<String, DateTime<Utc>>,
+    /// The accounts whose holds are of another key or address than this worker's: of an earlier one, or of workers that
+    /// still use it.
+    outdated: HashSet<String>,
 }
 
 impl AccountHolds {
@@ -37,36 +45,50 @@ impl AccountHolds {
         account: &PlatformName,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let holds = self.until.read().unwrap_or_else(PoisonError::into_inner);
-        if holds.is_empty() {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.until.is_empty() {
             return None;
         }
-        holds.get(account.as_str()).copied().filter(|at| *at > now)
+        let until = known.until.get(account.as_str()).copied();
+        until.filter(|at| *at > now)
     }
 
-    /// Reads the holds of all workers from Redis.
+    /// Reads the holds of all workers from Redis. Releases those that a provider of `catalog` has outlived: it has
+    /// another key or address since.
     pub(crate) async fn refresh(
         &self,
         broker: &Broker,
+        catalog: &Catalog,
         now: DateTime<Utc>,
     ) -> Result<(), BrokerError> {
-        let holds: HashMap<String, DateTime<Utc>> = broker
-            .limits()
-            .account_holds(now)
-            .await?
+        let holds = broker.limits().account_holds(now).await?;
+        let (outdated, valid): (Vec<AccountHold>, Vec<AccountHold>) = holds
             .into_iter()
-            .map(|hold| (hold.account.to_string(), hold.until))
-            .collect();
-        *self.until.write().unwrap_or_else(PoisonError::into_inner) = holds;
+            .partition(|hold| is_outdated(hold, catalog));
+        let known = Known {
+            until: valid
+                .into_iter()
+                .map(|hold| (hold.account.to_string(), hold.until))
+                .collect(),
+            outdated: outdated
+                .iter()
+                .map(|hold| hold.account.to_string())
+                .collect(),
+        };
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        for hold in outdated {
+            release(&hold, broker).await?;
+        }
         Ok(())
     }
 
-    /// Applies a hold that another worker published.
+    /// Applies a hold that another worker published; its end, if `until` has passed. The message does not say of which
+    /// key it is, so where another key than this worker's is in use, the next refresh decides.
     pub(crate) fn apply(&self, account: String, until: DateTime<Utc>) {
-        self.until
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(account, until);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if !known.outdated.contains(&account) {
+            known.until.insert(account, until);
+        }
     }
 
     /// Holds the account after a call that its provider refused for a limit.
@@ -126,9 +148,9 @@ impl AccountHolds {
         let until = now + hold;
         let account = provider.account.as_str();
         if hold > TimeDelta::zero() {
-            self.until
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known
+                .until
                 .entry(account.to_owned())
                 .and_modify(|at| *at = (*at).max(until))
                 .or_insert(until);
@@ -151,7 +173,13 @@ impl AccountHolds {
             .increment(1);
         if let Err(error) = broker
             .limits()
-            .hold_account(&provider.account, until, reason, slots)
+            .hold_account(
+                &provider.account,
+                until,
+                reason,
+                slots,
+                &access_of(provider),
+            )
             .await
         {
             tracing::warn!(
@@ -160,4 +188,39 @@ impl AccountHolds {
             );
         }
     }
+}
+
+fn access_of(provider: &ProviderEntry) -> AccountAccess {
+    AccountAccess {
+        provider: provider.name.clone(),
+        digest: provider.access_digest(),
+    }
+}
+
+/// Whether the provider that caused the hold has another key or address now. A provider that cannot be called here says
+/// nothing of it.
+fn is_outdated(hold: &AccountHold, catalog: &Catalog) -> bool {
+    let Some(access) = &hold.access else {
+        return false;
+    };
+    let mut usable = catalog.enabled();
+    usable.any(|provider| {
+        provider.name == access.provider && provider.access_digest() != access.digest
+    })
+}
+
+async fn release(hold: &AccountHold, broker: &Broker) -> Result<(), BrokerError> {
+    let Some(access) = &hold.access else {
+        return Ok(());
+    };
+    let limits = broker.limits();
+    if let Some(due) = limits.release_outdated(&hold.account, access).await? {
+        tracing::info!(
+            account = %hold.account,
+            due,
+            "account hold released: {} has another key or address since",
+            access.provider
+        );
+    }
+    Ok(())
 }

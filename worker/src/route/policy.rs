@@ -76,6 +76,13 @@ impl Policies {
         self.current.borrow().clone()
     }
 
+    /// Waits for the next policy; for ever if there will be no more.
+    pub(crate) async fn changed(&mut self) {
+        if self.current.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     pub(crate) fn live(&self) -> LiveConfig {
         self.live.clone()
     }

@@ -16,7 +16,7 @@ use super::{
     actions::Belief,
     books::{Books, journal},
 };
-use crate::scripts::fixture::{Fixture, id, prompt};
+use crate::scripts::fixture::{Fixture, access, id, prompt};
 
 const NAMES: [&str; WORKERS] = ["a", "b", "c"];
 
@@ -268,7 +268,7 @@ impl World {
         self.fixture
             .broker
             .limits()
-            .hold_account(&name, None, "busy", Some(slots))
+            .hold_account(&name, None, "busy", Some(slots), &access(name.as_str(), 1))
             .await
             .unwrap();
     }

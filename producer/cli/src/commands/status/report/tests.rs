@@ -109,6 +109,7 @@ fn limited() -> Report {
         Adapter {
             name: "openai".to_owned(),
             health: Health::OnHold(AccountHold {
+                access: None,
                 account: PlatformName::from_stored("openai"),
                 until: time("2026-02-01T12:05:00Z"),
                 reason: "OpenAI: Rate limited".to_owned(),
