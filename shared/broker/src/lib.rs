@@ -19,6 +19,7 @@ mod leader;
 mod limits;
 mod maintenance;
 mod pauses;
+mod permissions;
 mod queues;
 mod script_batch;
 mod scripts;
@@ -70,6 +71,7 @@ pub use self::{
         WindowUsage,
     },
     maintenance::{OrphanSweep, OrphansRemoved},
+    permissions::Permissions,
     queues::{DeliveredEntry, Entries, EntrySource, Pending, QueueDepth, QueueReader, TenantEntry},
     server::{ServerFacts, ServerMemory},
     workers::{

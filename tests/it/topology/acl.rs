@@ -58,7 +58,8 @@ async fn refusals(admin: &mut MultiplexedConnection) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_schedulers_and_commands_need_no_more_than_the_documented_user() {
     let (stack, mut admin) = stack_as("service").await;
-    acl(&mut admin, &["SETUSER", "service", "+blpop", "+config|get"]).await;
+    let more = ["+blpop", "+config|get", "+acl|whoami", "+acl|dryrun"];
+    acl(&mut admin, &[&["SETUSER", "service"], &more[..]].concat()).await;
     stack
         .config_yaml(&format!(
             "simulator_url: {}\nproviders: {{ openai: {{ limits: {{ max_concurrent: 2, requests_per_minute: 600 }} }} }}\n\
@@ -306,4 +307,69 @@ async fn the_client_library_and_the_command_need_no_more_than_the_documented_rea
     expect_success(submitted);
     take(&JobId::parse("c1").unwrap()).await;
     assert_eq!(refusals(&mut admin).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_the_rules_that_the_user_of_the_services_lacks() {
+    let (stack, mut admin) = stack_as("service").await;
+    let permissions = async |words: &[&str]| {
+        let ran = stack.longshore(words).await.unwrap();
+        let lines = ran.stdout.lines().map(str::trim);
+        let from = lines.skip_while(|line| !line.contains("] permissions: "));
+        from.take(2).collect::<Vec<_>>().join("\n")
+    };
+    let unknown = permissions(&["doctor"]).await;
+    assert!(
+        unknown.starts_with("[--] permissions: not checked: this user may not run ACL"),
+        "{unknown}"
+    );
+    let may_ask = ["SETUSER", "service", "+acl|whoami", "+acl|dryrun"];
+    acl(&mut admin, &may_ask).await;
+    let complete = permissions(&["doctor"]).await;
+    assert!(
+        complete.starts_with("[OK] permissions: user service may run everything"),
+        "{complete}"
+    );
+
+    // A worker as the documented user has no such permissions, and an administrator asks for it.
+    acl(&mut admin, &documented("service")).await;
+    let removed = [
+        "-zrevrangebylex",
+        "-xgroup|create",
+        "resetkeys",
+        "~{longshore}:queue:*",
+        "resetchannels",
+    ];
+    let for_worker: Vec<String> = documented("service")
+        .iter()
+        .map(|word| word.replace("service", "worker"))
+        .collect();
+    acl(&mut admin, &for_worker).await;
+    acl(&mut admin, &[&["SETUSER", "worker"], &removed[..]].concat()).await;
+    acl(&mut admin, &may_ask).await;
+    let lacking = permissions(&["doctor", "--redis-user", "worker"]).await;
+    for rule in [
+        "+xgroup|create",
+        "+zrevrangebylex",
+        "~{longshore}:*",
+        "&{longshore}:*",
+    ] {
+        assert!(lacking.contains(&format!(" {rule}")), "{rule}: {lacking}");
+    }
+    let (_, advice) = lacking.split_once("`ACL SETUSER worker ").unwrap();
+    let (rules, _) = advice.split_once('`').unwrap();
+    let added: Vec<&str> = rules.split(' ').collect();
+    assert_eq!(added.len(), 4, "{added:?}");
+    // Applied word by word, they suffice.
+    acl(&mut admin, &[&["SETUSER", "worker"], &added[..]].concat()).await;
+    let complete = permissions(&["doctor", "--redis-user", "worker"]).await;
+    assert!(
+        complete.starts_with("[OK] permissions: user worker"),
+        "{complete}"
+    );
+    let nobody = permissions(&["doctor", "--redis-user", "nobody"]).await;
+    assert!(
+        nobody.contains("not checked: ") && nobody.contains("nobody"),
+        "{nobody}"
+    );
 }

@@ -20,6 +20,12 @@ pub(crate) struct Arguments {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "Redis user of workers and schedulers, whose permissions are checked [default: the user of this configuration]"
+    )]
+    redis_user: Option<String>,
 }
 
 /// Exit code 1 if there is a problem.
@@ -31,7 +37,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         environment: environment.unwrap_or_default(),
         config,
     };
-    let (redis, postgres) = tokio::join!(redis::check(&session), postgres::check(&session));
+    let (redis, postgres) = tokio::join!(
+        redis::check(&session, arguments.redis_user.as_deref()),
+        postgres::check(&session)
+    );
     checkup.add(redis.server);
     checkup.add(postgres.checks);
     checkup.add([enabled_providers(&session.config)]);

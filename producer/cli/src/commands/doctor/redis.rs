@@ -1,6 +1,6 @@
 //! Checks of Redis, and of the services that report to it.
 
-use longshore_broker::{AccountHold, Broker, BrokerError, Primary, ServerFacts};
+use longshore_broker::{AccountHold, Broker, BrokerError, Permissions, Primary, ServerFacts};
 use longshore_protocol::{
     clock::local_time,
     id::{EntryId, QueueName},
@@ -41,7 +41,8 @@ pub(super) struct EventCounts {
     workers: usize,
 }
 
-pub(super) async fn check(session: &Session) -> RedisChecks {
+/// `service_user` is the user of workers and schedulers, if it is another than this configuration's.
+pub(super) async fn check(session: &Session, service_user: Option<&str>) -> RedisChecks {
     let broker = match session.broker().await {
         Ok(broker) => broker,
         Err(error) => {
@@ -74,6 +75,9 @@ pub(super) async fn check(session: &Session) -> RedisChecks {
     seen.server
         .extend(broker.primary().as_ref().map(primary_check));
     seen.server.push(clock_check(&broker).await);
+    seen.server.push(permission_check(
+        broker.server().permissions(service_user).await,
+    ));
     match service_checks(&broker).await {
         Ok((checks, events)) => {
             seen.services = checks;
@@ -135,6 +139,37 @@ fn server_checks(facts: &ServerFacts, address: &str) -> Vec<Check> {
         .with_advice("make sure that nothing is evicted (maxmemory-policy noeviction)"),
     };
     vec![version, persistence, memory]
+}
+
+/// Whether workers and schedulers may run what they need.
+fn permission_check(permissions: Result<Permissions, BrokerError>) -> Check {
+    let name = "permissions";
+    match permissions {
+        Ok(Permissions::Checked { user, missing }) if missing.is_empty() => Check::ok(
+            name,
+            format!("user {user} may run everything that workers and schedulers need"),
+        ),
+        Ok(Permissions::Checked { user, missing }) => {
+            let missing = missing.join(" ");
+            Check::problem(
+                name,
+                format!("user {user} lacks {missing}, which workers and schedulers need"),
+                format!("run `ACL SETUSER {user} {missing}`; docs/PROTOCOL.md has the whole rule"),
+            )
+        }
+        Ok(Permissions::NotAllowed) => Check::info(
+            name,
+            "not checked: this user may not run ACL WHOAMI and ACL DRYRUN",
+        )
+        .with_advice(
+            "grant it `+acl|whoami +acl|dryrun`, or run `longshore doctor --redis-user NAME` as a user that may",
+        ),
+        Ok(Permissions::NotSupported) => Check::info(
+            name,
+            "not checked: the server has no ACL DRYRUN, which came with Redis 7",
+        ),
+        Err(error) => Check::info(name, format!("not checked: {error}")),
+    }
 }
 
 /// The node in use, where it may change.
@@ -317,6 +352,30 @@ mod tests {
         insta::assert_snapshot!(joined(&[by_sentinel, primary_check(&primary)]), @r"
         [OK] topology: the primary is 10.0.0.1:6379, by the Sentinels
         [OK] topology: the primary is 10.0.0.1:6379, the owner of slot 7
+        ");
+    }
+
+    #[test]
+    fn rules_that_the_services_lack_are_named() {
+        let missing = ["+hset", "~{longshore}:*"].map(str::to_owned);
+        let checked = |missing: &[String]| {
+            let user = "service".to_owned();
+            let missing = missing.to_vec();
+            permission_check(Ok(Permissions::Checked { user, missing }))
+        };
+        let checks = [
+            checked(&[]),
+            checked(&missing),
+            permission_check(Ok(Permissions::NotAllowed)),
+            permission_check(Ok(Permissions::NotSupported)),
+        ];
+        insta::assert_snapshot!(joined(&checks), @r"
+        [OK] permissions: user service may run everything that workers and schedulers need
+        [!!] permissions: user service lacks +hset ~{longshore}:*, which workers and schedulers need
+             → run `ACL SETUSER service +hset ~{longshore}:*`; docs/PROTOCOL.md has the whole rule
+        [--] permissions: not checked: this user may not run ACL WHOAMI and ACL DRYRUN
+             → grant it `+acl|whoami +acl|dryrun`, or run `longshore doctor --redis-user NAME` as a user that may
+        [--] permissions: not checked: the server has no ACL DRYRUN, which came with Redis 7
         ");
     }
 
