@@ -7,6 +7,7 @@ use longshore_broker::Broker;
 use longshore_protocol::{
     envelope::RawMessage,
     id::{EntryId, JobId, QueueName},
+    reply::ReplyTo,
 };
 use longshore_tests::{
     dead_letters,
@@ -271,11 +272,15 @@ async fn a_refused_message_is_answered_under_its_receipt() {
         ),
     ];
     for (fields, code) in refused {
+        let named = fields
+            .iter()
+            .find_map(|(name, value)| ReplyTo::parse_reader(value).filter(|_| *name == "reply"));
+        let reader = named.unwrap_or(ReplyTo::Anyone);
         let receipt = stack.xadd(fields).await.unwrap();
         let reply = stack
             .broker
             .jobs()
-            .wait_for_reply(&receipt, Duration::from_secs(20));
+            .wait_for_reply(&reader, &receipt, Duration::from_secs(20));
         let reply = reply
             .await
             .unwrap()
