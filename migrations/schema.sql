@@ -485,14 +485,11 @@ BEGIN
     FOR partition IN
         SELECT name FROM attempt_partitions WHERE to_id <= attempt_id_at(before) ORDER BY to_id
     LOOP
-        -- An attempt that is recorded late must not be dropped with the others.
+        -- An attempt that is recorded late must not be dropped with the others. The lowest and the highest time are at the
+        -- ends of an index, so others wait for milliseconds.
         LOCK TABLE ONLY attempts IN ACCESS EXCLUSIVE MODE;
         EXECUTE format(
-            'SELECT EXISTS (
-                SELECT FROM %1$I WHERE started_at >= $1
-            ) OR EXISTS (
-                SELECT FROM %1$I WHERE started_at < (SELECT complete_from FROM cost_totals_range)
-            )',
+            'SELECT max(started_at) >= $1 OR min(started_at) < (SELECT complete_from FROM cost_totals_range) FROM %I',
             partition.name
         ) INTO has_others USING before;
         CONTINUE WHEN has_others;
