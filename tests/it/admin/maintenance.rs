@@ -304,3 +304,47 @@ async fn expired_rows_leave_in_batches_and_jobs_still_in_redis_stay() {
     assert_eq!(forget(1).await.unwrap(), 0);
     assert_eq!(forget(later.timestamp_millis()).await.unwrap(), 1);
 }
+
+/// The partitions of attempts that hold rows, and the number of all partitions.
+async fn partitions(stack: &Stack) -> (Vec<String>, i64) {
+    let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
+    let used = "SELECT DISTINCT tableoid::regclass::text FROM attempts";
+    let used = sqlx::query_scalar(used).fetch_all(&pool).await.unwrap();
+    let all = "SELECT count(*) FROM attempt_partitions";
+    let all = sqlx::query_scalar(all).fetch_one(&pool).await.unwrap();
+    pool.close().await;
+    (used, all)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scheduler_makes_partitions_of_attempts() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let run = async || {
+        let ids = stack
+            .enqueue(&vec![r#"{"prompt":"x"}"#.to_owned(); 10])
+            .await
+            .unwrap();
+        stack.outcomes(&ids).await.unwrap();
+        stack.recorded().await.unwrap();
+    };
+    run().await;
+    let (used, all) = partitions(&stack).await;
+    assert_eq!((used, all), (vec!["attempts_default".to_owned()], 1));
+
+    let _scheduler = stack.scheduler().unwrap();
+    eventually("there are partitions ahead", || async {
+        let (used, all) = partitions(&stack).await;
+        ensure!(used.len() == 1 && used[0].starts_with("attempts_until_"));
+        ensure!(all >= 3, "{all}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    run().await;
+    let before = partitions(&stack).await;
+    assert_eq!(before.0.len(), 1, "{before:?}");
+    expect_success(stack.longshore(&["migrate"]).await.unwrap());
+    assert_eq!(partitions(&stack).await, before);
+    stack.books().await.unwrap().balance();
+}
