@@ -83,6 +83,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "tests",
         &[
+            "producer/client",
             "producer/local",
             "producer/simulator",
             "shared/broker",
