@@ -137,6 +137,27 @@ async fn every_reader_of_the_same_job_or_chain_gets_a_reply_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_of_a_job_that_succeeded_at_once_learns_that_its_outcome_has_expired() {
+    let stack = stack(Duration::ZERO).await;
+    let _worker = stack.worker().unwrap();
+    let id = JobId::parse("once-1").unwrap();
+    let jobs = stack.broker.jobs();
+    let fields = [("id", "once-1"), ("prompt", "p"), ("reply", "true")];
+    for expected in [None, Some("result_expired")] {
+        stack.xadd(&fields).await.unwrap();
+        let reply = jobs.wait_for_reply(&ReplyTo::Anyone, &id, Duration::from_secs(20));
+        let outcome = reply.await.unwrap().unwrap();
+        assert_eq!(outcome.state, JobState::Completed);
+        assert_eq!(outcome.error_class.as_deref(), expected);
+        redis::cmd("DEL")
+            .arg(stack.broker.keys().result(&id))
+            .query_async::<()>(&mut stack.connection().await.unwrap())
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_id_with_different_content_is_a_conflict() {
     let stack = stack(Duration::ZERO).await;
     let _worker = stack.worker().unwrap();

@@ -23,7 +23,7 @@ end
 local entry_id = entry_id_of(queue, entry)
 if owner_of(KEYS[1], entry) ~= worker then return {'gone'} end
 if id ~= '' then
-  local known_hash, known_entry_id, state = own_id(id)
+  local known_hash, known_entry_id, state, digest = own_id(id)
   if not known_hash then
     redis.call('SET', NS .. ':id:' .. id, hash .. ' ' .. entry_id, 'EX', id_ttl)
   elseif known_entry_id ~= entry_id then
@@ -36,7 +36,10 @@ if id ~= '' then
       advance(chain, instance, 'completed', 0)
       proceed(chain)
     end
-    if reply ~= '' then reply_to_duplicate(id, reply, reply_ttl, state and expired_outcome(state)) end
+    if reply ~= '' then
+      local outcome = own_outcome(id, digest, reply == '1') or state and expired_outcome(state)
+      reply_to_duplicate(id, reply, reply_ttl, outcome, 'job')
+    end
     return {'duplicate'}
   end
 end

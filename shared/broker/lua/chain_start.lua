@@ -24,7 +24,7 @@ if known then
   remove_entries(KEYS[1], {entry})
   forget_entry(entry_id)
   local has_ended = redis.call('HEXISTS', key, 'ended') == 1
-  if reply ~= '' then reply_to_duplicate(id, reply, results, has_ended and chain_outcome(id)) end
+  if reply ~= '' then reply_to_duplicate(id, reply, results, has_ended and chain_outcome(id), 'chain') end
   return 'duplicate'
 end
 if redis.call('EXISTS', prepared) == 0 then return 'again' end

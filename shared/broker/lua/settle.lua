@@ -7,7 +7,7 @@
 --          is stored under its entry id, dead letter ('' = none), the job id in it, seconds that a producer's own
 --          id is known from now, usage (see consumption.lua), the chain step that it is as
 --          `CHAIN INSTANCE OUTCOME NANO-DOLLARS` ('' = none), '1' when other steps read its outcome, the jobs that it
---          spawns as a JSON list of [checkpoint, message] ('' = none)
+--          spawns as a JSON list of [checkpoint, message] ('' = none), '1' when its producer chose the id
 -- Returns  of each job: 'ok'; 'ok ERROR': settled, but its chain could not go on; 'gone': another worker has it, its
 --          attempt is recorded as a duplicate; 'error ERROR': not settled, the others are
 -- Writes   streams, the journal, checkpoints, crashes, meters, events, results, replies, dead letters, chains,
@@ -15,7 +15,7 @@
 -- Repeat   safe: the fence refuses a settled job ('gone'); the ledger keeps the first record of its attempt
 -- Bound    at most 16 jobs, a few commands for each and its meters; of a chain chain_dispatch.lua's, or, if the step
 --          stops it, chain_cancel.lua's
-local ARITY = 18
+local ARITY = 19
 if (#ARGV - 1) % ARITY ~= 0 then return redis.error_reply('settle.lua: expected ' .. ARITY .. ' arguments a job') end
 
 local function job_at(at)
@@ -25,7 +25,7 @@ local function job_at(at)
     event = ARGV[at + 5], outcome = ARGV[at + 6], ttl = ARGV[at + 7], reply = ARGV[at + 8],
     key = ARGV[at + 9], kept = ARGV[at + 10], dead_letter = ARGV[at + 11], dead_letter_id = ARGV[at + 12],
     id_ttl = ARGV[at + 13], usage = ARGV[at + 14], step = ARGV[at + 15], is_read = ARGV[at + 16],
-    children = ARGV[at + 17], stream = NS .. ':queue:' .. queue, entry_id = entry_id_of(queue, entry),
+    children = ARGV[at + 17], owns_id = ARGV[at + 18] == '1', stream = NS .. ':queue:' .. queue, entry_id = entry_id_of(queue, entry),
   }
 end
 
@@ -48,13 +48,12 @@ local function end_job(i, job)
   if job.dead_letter ~= '' then add_dead_letter(job.entry_id, job.dead_letter_id, job.dead_letter) end
   if job.outcome ~= '' then
     redis.call('SET', NS .. ':result:' .. job.id, job.outcome, 'EX', job.ttl)
-    if job.reply ~= '' then push_reply(job.id, job.reply, job.outcome, job.ttl) end
+    if job.reply ~= '' then push_reply(job.id, job.reply, job.outcome, job.ttl, job.owns_id and 'job') end
   end
   consume_journaled(job.entry_id, journal[i], job.attempt, job.usage)
-  if job.kept == 'kept' or job.attempt == '' then
-    forget_entry(job.entry_id)
-    if job.outcome ~= '' then end_own_id(job.id, job.outcome, job.id_ttl) end
-  end
+  local is_kept = job.kept == 'kept' or job.attempt == ''
+  if is_kept then forget_entry(job.entry_id) end
+  if job.outcome ~= '' and (is_kept or job.owns_id) then end_own_id(job) end
 end
 
 -- A step that spawned jobs ends with the last of them; the jobs that any other job spawned are independent.

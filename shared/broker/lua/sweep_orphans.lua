@@ -65,7 +65,7 @@ end
 
 -- The id of a job is known for a day after its end, and a chain for a week.
 local function sweep_reply(field)
-  local id = string.gsub(field, '^~', '')
+  local id = string.gsub(field, '^~+', '')
   if redis.call('EXISTS', NS .. ':id:' .. id, chain_key(id)) > 0 then return false end
   return redis.call('HDEL', KEYS[1], field) == 1
 end

@@ -99,6 +99,8 @@ pub struct Ending<'a> {
     pub outcome: Option<&'a Serialized<Outcome>>,
     /// Where the outcome is pushed.
     pub reply: Option<&'a ReplyTo>,
+    /// Whether its producer chose the id.
+    pub owns_id: bool,
     /// Whether the outcome is kept as long as one with a reply.
     pub keep_result: bool,
     /// The concurrency key whose slot the job may hold.
@@ -263,7 +265,8 @@ impl Deliveries<'_> {
                     .map_or_else(String::new, StepEnd::to_lua_argument),
             )
             .push_str(flag(ending.step.is_some_and(|end| end.step.needed), "1"))
-            .push_str(&SpawnedJob::to_lua_argument(ending.spawned)?);
+            .push_str(&SpawnedJob::to_lua_argument(ending.spawned)?)
+            .push_str(flag(ending.owns_id, "1"));
         let reply = self
             .broker
             .settles

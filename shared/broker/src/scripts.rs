@@ -8,7 +8,7 @@ use redis::Script;
 pub(super) const BEGIN_ARITY: usize = 11;
 
 /// The number of arguments of `settle.lua` for each job.
-pub(super) const SETTLE_ARITY: usize = 18;
+pub(super) const SETTLE_ARITY: usize = 19;
 
 /// The first line of a script. What workers and schedulers do runs at `maxmemory` too, because it is what frees
 /// memory; `refused_at_maxmemory` marks scripts that only add.

@@ -169,7 +169,7 @@ impl Keys {
         dead_ids = "dead:ids";
         /// The prefix of all bulk replays.
         dead_replay_prefix = "dead:replay:";
-        /// The messages that were dropped as duplicates and that wait for a reply, by job id, or by `~` and job id.
+        /// The messages that were dropped as duplicates and that wait for a reply, by id, by `~` and job id, or by `~~` and chain id.
         replies_waiting = "replies:waiting";
         /// The jobs whose cancellation is requested, by time.
         cancelled = "cancelled";

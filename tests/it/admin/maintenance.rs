@@ -79,6 +79,7 @@ async fn orphans_are_released() {
     for (field, waiting) in [
         ("gone", "1"),
         ("~gone", "@alice 1"),
+        ("~~gone", "@alice 1"),
         ("known", "1"),
         ("~known", "@alice 1"),
         ("chain:1", "1"),
@@ -109,7 +110,7 @@ async fn orphans_are_released() {
     assert_eq!(swept.memory.len(), 3);
     let mut replies = swept.replies.clone();
     replies.sort();
-    assert_eq!(replies, ["gone", "~gone"]);
+    assert_eq!(replies, ["gone", "~gone", "~~gone"]);
     assert_eq!(swept.lane_ids, 1);
     let lost = (format!("lost {attempt}"), false);
     assert!(

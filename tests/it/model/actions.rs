@@ -123,6 +123,7 @@ impl World {
             event: stored(text),
             outcome: stored(text),
             reply: None,
+            owns_id: false,
             keep_result: false,
             concurrency: key.as_ref(),
             has_stored_state: belief.remembered,

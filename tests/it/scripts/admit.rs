@@ -26,6 +26,9 @@ fn hash(text: &str) -> ContentHash {
 /// The outcome that a completed job's duplicates get once its own has expired.
 const EXPIRED: &str = r#"{"id":"inv-1","state":"completed","success":true,"output":null}"#;
 
+/// The outcome of the job itself.
+const OUTCOME: &str = r#"{"id":"inv-1","state":"completed","success":true,"output":"paid"}"#;
+
 async fn held(fixture: &Fixture, worker: &str) -> Delivery {
     fixture.job(worker).await.0
 }
@@ -253,7 +256,8 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
     );
 
     let ending = Ending {
-        outcome: stored("outcome"),
+        outcome: stored(OUTCOME),
+        owns_id: true,
         reply: Some(&ReplyTo::Anyone),
         ..Ending::default()
     };
@@ -283,7 +287,7 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
     };
     assert_eq!(
         heard().await,
-        ["outcome"; 2],
+        [OUTCOME; 2],
         "the first and the early one; the silent one did not ask"
     );
 
@@ -306,7 +310,7 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
             .unwrap(),
         Admitted::Lost
     );
-    assert_eq!(heard().await, ["outcome"; 3]);
+    assert_eq!(heard().await, [OUTCOME; 3]);
     let seconds: u64 = fixture.ask(&["TTL", &fixture.key("reply:inv-1")]).await;
     assert!((3500..=3600).contains(&seconds), "{seconds}");
 }
@@ -456,6 +460,7 @@ async fn a_repeat_of_a_job_whose_outcome_has_expired_learns_how_it_ended() {
         let outcome = format!(r#"{{"id":"inv-1","state":"{state}","success":false}}"#);
         let ending = Ending {
             outcome: Some(written(&outcome)),
+            owns_id: true,
             has_stored_state: true,
             ..Ending::default()
         };
@@ -506,6 +511,7 @@ async fn a_repeat_of_a_replayed_job_waits_for_its_new_end() {
     let ending = Ending {
         outcome: stored(r#"{"id":"inv-1","state":"discarded","success":false}"#),
         dead_letter: Some((&id, written(&text))),
+        owns_id: true,
         has_stored_state: true,
         ..Ending::default()
     };
@@ -552,7 +558,8 @@ async fn no_more_than_a_hundred_readers_wait_for_one_job() {
         );
     }
     let ending = Ending {
-        outcome: stored("outcome"),
+        outcome: stored(OUTCOME),
+        owns_id: true,
         reply: Some(&ReplyTo::Anyone),
         ..Ending::default()
     };
@@ -569,4 +576,69 @@ async fn no_more_than_a_hundred_readers_wait_for_one_job() {
         assert_eq!(length, replies, "{list}");
     }
     assert!(!fixture.names().await.contains("replies:waiting"));
+}
+
+/// Admits a repetition of `inv-1` that names bob as the reader of its reply.
+async fn repeat_for_bob(fixture: &Fixture) {
+    let (id, hash) = (job_id("inv-1"), hash("a"));
+    let bob = ReplyTo::Reader(ReaderName::parse("bob").unwrap());
+    let asking = Admission {
+        reply: Some(&bob),
+        expired: stored(EXPIRED),
+        ..named(&id, &hash)
+    };
+    let repeated = held(fixture, "a").await;
+    let admitted = fixture.broker.deliveries().admit(&repeated, &asking).await;
+    assert_eq!(admitted.unwrap(), Admitted::Duplicate);
+}
+
+async fn replies_to_bob(fixture: &Fixture) -> Vec<String> {
+    let list = fixture.key("reply-to:bob:inv-1");
+    fixture.ask(&["LRANGE", &list, "0", "-1"]).await
+}
+
+#[tokio::test]
+async fn a_repeat_gets_no_outcome_but_of_its_own_job() {
+    let fixture = Fixture::new().await;
+    let (id, hash) = (job_id("inv-1"), hash("a"));
+    let deliveries = fixture.broker.deliveries();
+    let first = held(&fixture, "a").await;
+    let admitted = deliveries.admit(&first, &named(&id, &hash)).await;
+    assert_eq!(admitted.unwrap(), Admitted::Yes);
+
+    // A step with the same id, whose message chose none, has an outcome and a reader.
+    let (step, _) = fixture.job("a").await;
+    let alice = ReplyTo::Reader(ReaderName::parse("alice").unwrap());
+    repeat_for_bob(&fixture).await;
+    let foreign = Ending {
+        outcome: stored(r#"{"id":"inv-1","state":"failed","success":false,"output":"alice's"}"#),
+        reply: Some(&alice),
+        has_stored_state: true,
+        ..Ending::default()
+    };
+    let fence = deliveries.settle(&step, &id, &foreign).await.unwrap();
+    assert_eq!(fence, Fence::Held);
+    repeat_for_bob(&fixture).await;
+    assert!(replies_to_bob(&fixture).await.is_empty());
+
+    let own = Ending {
+        outcome: stored(OUTCOME),
+        reply: Some(&ReplyTo::Anyone),
+        owns_id: true,
+        ..Ending::default()
+    };
+    assert_eq!(
+        deliveries.settle(&first, &id, &own).await.unwrap(),
+        Fence::Held
+    );
+    assert_eq!(replies_to_bob(&fixture).await, [OUTCOME; 2]);
+    repeat_for_bob(&fixture).await;
+    assert_eq!(replies_to_bob(&fixture).await, [OUTCOME; 3]);
+
+    let result = fixture.key("result:inv-1");
+    let () = fixture
+        .ask(&["SET", &result, "of a chain with this id"])
+        .await;
+    repeat_for_bob(&fixture).await;
+    assert_eq!(replies_to_bob(&fixture).await.last().unwrap(), EXPIRED);
 }

@@ -274,7 +274,12 @@ async fn a_duplicate_chain_is_dropped_and_a_different_one_conflicts() {
     let plan = Plan::new("same").plain("a", &[]);
     assert_eq!(fixture.begin_chain(&plan).await, ChainStarted::Yes);
     let a = fixture.read_one("w").await;
+    // A job with the id of the chain.
+    let () = fixture
+        .ask(&["SET", &fixture.key("result:same"), "another's outcome"])
+        .await;
     assert_eq!(fixture.begin_chain(&plan).await, ChainStarted::Duplicate);
+    assert!(!fixture.names().await.contains("reply:same"));
     let _hash: i64 = fixture
         .ask(&["HSET", &fixture.key("chain:same"), "hash", "of another"])
         .await;

@@ -46,6 +46,7 @@ pub(super) async fn end_job(
         event: payload.event.as_ref(),
         outcome: payload.outcome.as_ref(),
         reply: payload.reply.as_ref(),
+        owns_id: payload.owns_id,
         keep_result: payload.keep_result,
         concurrency: payload.concurrency.as_ref(),
         has_stored_state: payload.is_in_redis,
@@ -70,6 +71,7 @@ struct EndPayload {
     event: Option<Serialized<Event>>,
     outcome: Option<Serialized<Outcome>>,
     reply: Option<ReplyTo>,
+    owns_id: bool,
     keep_result: bool,
     concurrency: Option<Concurrency>,
     is_in_redis: bool,
@@ -92,11 +94,11 @@ fn end_payload(
     let dead_letter = discard.map(|discard| dead_letter(job, &progress, discard, now));
     // If the job's id belongs to another job, that job's row and outcome must not change: this one ends under the id
     // of its receipt. The task of a batch, or a replayed job, has none.
-    let own_id = discard.and_then(|discard| discard.dead_letter_id.as_ref());
-    if let Some(id) = own_id {
+    let receipt = discard.and_then(|discard| discard.dead_letter_id.as_ref());
+    if let Some(id) = receipt {
         record.labels.job_id = id.clone();
     }
-    let id_is_foreign = own_id.is_some_and(|id| !id.is_server_form());
+    let id_is_foreign = receipt.is_some_and(|id| !id.is_server_form());
     let outcome = if id_is_foreign {
         None
     } else {
@@ -108,6 +110,7 @@ fn end_payload(
         attempt: progress.ending_attempt(attempt.as_ref()),
         outcome,
         reply: None,
+        owns_id: receipt.is_none() && envelope.is_some_and(|envelope| envelope.id.is_some()),
         keep_result: envelope.is_some_and(|envelope| envelope.keep_result),
         concurrency: progress.concurrency().cloned(),
         is_in_redis: progress.is_in_redis,

@@ -88,7 +88,7 @@ local function finish(id)
   emit_chain(id, final, now)
   local outcome = chain_outcome(id)
   redis.call('SET', NS .. ':result:' .. id, outcome, 'EX', m.results)
-  if (m.reply or '') ~= '' then push_reply(id, m.reply, outcome, m.results) end
+  if (m.reply or '') ~= '' then push_reply(id, m.reply, outcome, m.results, 'chain') end
   local follower = step_record(key, '!')
   if follower then enqueue(m.queue, follower[1], {'job', follower[2]}) end
   for _, part in ipairs(CHAIN_PARTS) do redis.call('EXPIRE', key .. part, m.retention) end
