@@ -17,6 +17,8 @@ mod dead_workers;
 
 mod windows;
 
+mod limits;
+
 mod alerts;
 
 mod dead_letters;

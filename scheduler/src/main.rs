@@ -7,8 +7,8 @@ use clap::Parser;
 use longshore_scheduler::Scheduler;
 use longshore_service::startup::{self, Service};
 
-/// One for archiving, one for migrations.
-const LEDGER_CONNECTIONS: u32 = 2;
+/// One for archiving, one for new limits, one for migrations.
+const LEDGER_CONNECTIONS: u32 = 3;
 
 /// Promotes due jobs, recovers jobs of dead workers, and manages recurring jobs, alerts and dead letters.
 ///

@@ -20,6 +20,7 @@ use crate::{
     duty::{Background, Leading},
     lanes::{self, Lanes},
     leader::Leadership,
+    limits::follow_limits,
     maintenance::{CancelRequests, prune_ledger, sweep_orphans},
     windows::Windows,
 };
@@ -93,6 +94,7 @@ impl Background {
     fn start_duties(&self, wake: &Arc<Notify>) -> JoinSet<()> {
         let mut duties = JoinSet::new();
         duties.spawn(lanes::listen_for_wake_ups(self.clone(), wake.clone())); // always
+        duties.spawn(follow_limits(self.clone(), secs(1))); // every second
         duties.spawn(apply_replay_rules(self.clone(), secs(1))); // every second
         duties.spawn(expire_dead_letters(self.clone(), secs(60))); // every minute
         duties.spawn(sweep_orphans(self.clone(), secs(60))); // every minute

@@ -27,6 +27,7 @@ mod first_job;
 mod identity;
 mod machine;
 mod model;
+mod new_limits;
 mod parameters;
 mod policy;
 mod quota;

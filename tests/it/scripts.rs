@@ -22,6 +22,7 @@ mod key_lanes;
 mod lead;
 mod limits_adaptive;
 mod limits_combined;
+mod limits_introduced;
 mod limits_lanes;
 mod limits_rate;
 mod limits_release;

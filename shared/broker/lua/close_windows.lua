@@ -11,7 +11,7 @@
 -- Repeat   safe, also from two leaders: a window that is reported is marked
 -- Bound    a few commands a meter
 local FIRST_PREFIX = 3
-local DAY_SECONDS, HOUR = 86400, 3600000
+local HOUR = 3600000
 local now = now_ms()
 
 local function check_again(meter, at) redis.call('ZADD', KEYS[1], digits(at), meter) end

@@ -67,8 +67,8 @@ pub use self::{
     lanes::{LanePosition, ParkedJob, Released, TenantPosition},
     leader::LeaderToken,
     limits::{
-        AccountAccess, AccountHold, AlertCheck, ClaimedAlert, MeterReport, MeterUsage, SlotLimit,
-        WindowUsage,
+        AccountAccess, AccountHold, AlertCheck, ClaimedAlert, MeterReport, MeterUsage, OpenWindow,
+        SlotLimit, StoredLimitRecord, WindowCorrection, WindowUsage,
     },
     maintenance::{OrphanSweep, OrphansRemoved},
     permissions::Permissions,

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod meters;
+mod records;
 
 use std::collections::HashMap;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 pub use self::{
     alerts::{AlertCheck, ClaimedAlert},
     meters::{MeterReport, MeterUsage, WindowUsage},
+    records::{OpenWindow, StoredLimitRecord, WindowCorrection},
 };
 use crate::{BrokerError, Limits, deliveries::flag, scripts};
 

@@ -101,6 +101,8 @@ scripts! {
     RELEASE_ACCOUNT = "release_account" with "lane_retry";
     /// Closes windows that are over.
     CLOSE_WINDOWS = "close_windows" with "events" "meters" "lane_retry";
+    /// Corrects the windows of a limit that is new or changed.
+    CORRECT_WINDOWS = "correct_windows" with "events" "meters" "reservations";
     /// Raises alerts of windows that fill up.
     RAISE_ALERTS = "raise_alerts" with "events" "meters";
     /// Claims alerts that are due for delivery.

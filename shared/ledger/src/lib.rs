@@ -34,6 +34,7 @@ mod jobs;
 mod outcomes;
 mod reconcile;
 mod rows;
+mod window_usage;
 
 mod partitions;
 mod prune;
@@ -60,6 +61,7 @@ pub use jobs::{JobFilter, JobHistory};
 pub use prune::Prunable;
 pub use reconcile::{DeadLetterKey, JobMissingAttempts, UnfinishedJob};
 pub use rows::{AttemptCost, DeadLetterRow, JobRow};
+pub use window_usage::{UsageBy, WindowCalls, WindowUse};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -10,6 +10,7 @@ mod postgres;
 mod quotas;
 mod schema;
 mod totals;
+mod window_usage;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{

@@ -199,6 +199,8 @@ impl Keys {
         lanes_due = "lanes:due";
         /// The meters of windows, by when to check them: at their ends.
         windows = "windows";
+        /// What the limits of windows count, and since when, by limit.
+        limits = "limits";
         /// The alerts that are not delivered yet, by id.
         alerts = "alerts";
         /// When to deliver them.

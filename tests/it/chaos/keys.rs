@@ -46,8 +46,9 @@ const PERMANENT: &[&str] = &[
     "leader:token",
     // Chains by start time; expired ones are removed when others start.
     "chains",
-    // Meters of windows, by their ends.
+    // Meters of windows, by their ends; what limits count, and since when.
     "windows",
+    "limits",
 ];
 
 /// Streams that stay when they are empty: their groups know what was read.

@@ -61,6 +61,7 @@ pub(super) fn window(meter: &str, window: (i64, i64), limit: u64, amount: u64) -
         unit: Unit::NanoUsd,
         hard: true,
         at_limit: AtLimit::Wait,
+        definition: None,
     }
 }
 

@@ -3,7 +3,8 @@
 -- `{ns}:quota:METER` is a hash. Of a rate it holds `full_at` (µs: when the bucket is full again). Of a window:
 -- `w` (its id: its start in ms), `end` (ms, 0 = never), `limit`, `used`, `held` (reserved by running calls),
 -- `reported` once the ledger has it, `previous` (the window before: `W USED END LIMIT`), `alerted` (the highest
--- threshold that raised an alert) and `used_at_check` (see close_windows.lua). Of slots: `cap` (the
+-- threshold that raised an alert), `used_at_check` (see close_windows.lua), `definition` (what it counts), `since` and
+-- `awaited_since` (see reservations.lua), `corrected_used` and `corrected_held` (see correct_windows.lua). Of slots: `cap` (the
 -- adapted limit), `sampled`, `refused` and `answered` (see hold_account.lua). While jobs are parked for the meter it
 -- also holds what release_lanes.lua needs: `kind` and the figures of the job that was parked last; of a window `head`
 -- and `head_amount`, the entry id and the units of the first parked job where these are known; `retry`, how many jobs
@@ -13,7 +14,7 @@
 -- Jobs are parked in `{ns}:lane:quota:METER`; `{ns}:lanes:due` holds the meters by when to check their lanes (ms).
 --
 -- Needs     events
--- Provides  RECHECK, FOREVER, UNUSED, meter_key, quota_lane, digits, percent, meter_unit, report_window, slot_cap,
+-- Provides  RECHECK, FOREVER, UNUSED, DAY_SECONDS, meter_key, quota_lane, digits, percent, meter_unit, report_window, slot_cap,
 --           schedule_lane
 
 -- Where nothing announces that room comes free, check again after this long (ms).
@@ -21,6 +22,7 @@ local RECHECK = 1000
 local FOREVER = 32503680000000
 -- A window without an end is checked at this interval (ms), see close_windows.lua.
 local UNUSED = 30 * 86400 * 1000
+local DAY_SECONDS = 86400
 
 local function meter_key(meter) return NS .. ':quota:' .. meter end
 local function quota_lane(meter) return NS .. ':lane:quota:' .. meter end

@@ -3,19 +3,29 @@
 -- A reservation is a JSON list of amounts (`MeterAmount` in Rust), each one of
 --   ["r", meter, cost, depth, units]      an evenly paced rate (GCRA): the call fills `cost` µs of a bucket that is
 --                                         `depth` µs deep
---   ["w", meter, window, end, limit, units, hard, at_limit]
+--   ["w", meter, window, end, limit, units, hard, at_limit, definition]
 --                                         a sum within a window (its id is its start in ms; `end` in ms, 0 = never);
 --                                         `hard` 0 only counts; `at_limit` says what happens to jobs that do not
---                                         fit: `wait`, `free` or `dead_letter`
+--                                         fit: `wait`, `free` or `dead_letter`; `definition` names what the window
+--                                         counts (absent: it never counted anything else)
 --   ["s", meter, limit, sum, sum_limit]   a slot, see slot_cap
 -- The journal stores the reservation with its attempt. Every script that ends an attempt consumes it
 -- (consumption.lua), so nothing leaks when a worker dies.
 --
+-- A limit of money that is new or counts something else than before has no room until the leading scheduler has added
+-- what the ledger knows (correct_windows.lua): what was spent before would be spent once more. `{ns}:limits` holds, by
+-- limit, the definition that is in force, and JSON. Without a leader, and after a minute at the latest, jobs go ahead;
+-- the meter then holds `since` (ms), from when on it counts.
+--
 -- Needs     meters
--- Provides  BOOK_AHEAD, check_room, is_used_up, reserve_all
+-- Provides  BOOK_AHEAD, check_room, is_over, is_used_up, open_window, reserve_all
 
 -- A rate is booked at most this far ahead (ms); the worker waits for its turn.
 local BOOK_AHEAD = 2000
+-- Every call begins this long (ms) after it was drafted; the time of its draft is the one in the ledger.
+local BEGUN_AFTER = 1000
+-- Jobs wait this long (ms) for the leader to say what a new limit has used.
+local LONGEST_WAIT_FOR_LEADER = 60000
 
 -- How long until a rate has room, and when it has (ms). A call that fits no bucket goes when the bucket is full.
 local function rate_room(amount, now)
@@ -28,14 +38,43 @@ end
 -- again.
 local function is_over(amount, counted) return amount[4] ~= 0 and amount[4] <= counted end
 
+-- Whether the definition of an amount is in force.
+local function is_in_force(amount)
+  local definition = amount[9]
+  if not definition then return true end
+  local limit = string.match(amount[2], '^budget:[^:]*') or amount[2]
+  local record = redis.call('HGET', NS .. ':limits', limit)
+  return record and string.sub(record, 1, #definition + 1) == definition .. ' '
+end
+
+-- Whether jobs wait until the leader has said what an amount's limit has used. `definition` is the meter's.
+local function is_awaited(amount, definition, now)
+  local key = meter_key(amount[2])
+  if meter_unit(amount[2]) == 'requests' then return false end
+  if is_in_force(amount) then
+    if definition then redis.call('HSET', key, 'definition', amount[9] or '') end
+    return false
+  end
+  if redis.call('EXISTS', NS .. ':leader') == 0 then return false end
+  local awaited_since = redis.call('HGET', key, 'awaited_since')
+  if not awaited_since then
+    redis.call('HSET', key, 'awaited_since', digits(now))
+    -- The meter may never be used.
+    if redis.call('HEXISTS', key, 'w') == 0 then redis.call('EXPIRE', key, DAY_SECONDS) end
+  end
+  return now - tonumber(awaited_since or now) < LONGEST_WAIT_FOR_LEADER
+end
+
 local function window_room(amount, now)
   local ends, limit, units = amount[4], amount[5], amount[6]
   if amount[7] == 0 then return 0, 0 end
   if units > limit then return nil, FOREVER, 'never' end
-  local m = redis.call('HMGET', meter_key(amount[2]), 'w', 'used', 'held')
+  local m = redis.call('HMGET', meter_key(amount[2]), 'w', 'used', 'held', 'definition')
   local counted, used, held = tonumber(m[1] or '-1'), 0, 0
   if is_over(amount, counted) then return nil, now + RECHECK, 'later' end
   if counted == amount[3] then used, held = tonumber(m[2]), tonumber(m[3]) end
+  local is_known = counted == amount[3] and (not m[4] or not amount[9] or m[4] == amount[9])
+  if not is_known and is_awaited(amount, m[4], now) then return nil, now + RECHECK, 'later' end
   if used + held + units <= limit then return 0, 0 end
   ends = ends == 0 and FOREVER or ends
   -- Running calls may return what they hold before the window ends.
@@ -104,7 +143,10 @@ local function open_window(amount, now)
   end
   redis.call('HSET', key, 'w', digits(amount[3]), 'end', digits(ends), 'used', '0', 'held', digits(amount[6]),
     'limit', digits(limit), 'previous', previous)
-  redis.call('HDEL', key, 'reported', 'alerted', 'used_at_check')
+  redis.call('HDEL', key, 'reported', 'alerted', 'used_at_check', 'definition', 'since', 'awaited_since',
+    'corrected_used', 'corrected_held')
+  if amount[9] then redis.call('HSET', key, 'definition', amount[9]) end
+  if not is_in_force(amount) then redis.call('HSET', key, 'since', digits(now - BEGUN_AFTER)) end
   redis.call('PERSIST', key)
   redis.call('ZADD', NS .. ':windows', digits(ends == 0 and now + UNUSED or ends), meter)
 end

@@ -44,11 +44,25 @@ pub struct JournaledAttempt {
     /// `None` between two attempts.
     pub attempt: Option<AttemptId>,
     pub worker: WorkerId,
+    /// What it reserved of meters, as JSON.
+    amounts: String,
     /// The event to record if the worker dies.
-    pub(super) event_if_lost: Serialized<Event>,
+    pub event_if_lost: Serialized<Event>,
 }
 
 impl JournaledAttempt {
+    /// Whether it reserved something of a window: it is counted there when it ends.
+    pub fn is_counted_in(&self, meter: &str, window: i64) -> bool {
+        let amounts: Vec<Vec<serde_json::Value>> =
+            serde_json::from_str(&self.amounts).unwrap_or_default();
+        amounts.iter().any(|amount| match amount.as_slice() {
+            [kind, name, start, ..] => {
+                kind == "w" && name == meter && start.as_i64() == Some(window)
+            }
+            _ => false,
+        })
+    }
+
     /// Parses the journal's value of an entry id; `None` if no worker wrote it.
     pub(super) fn parse(entry_id: EntryId, value: &str) -> Option<Self> {
         let mut words = value.splitn(5, ' ');
@@ -56,11 +70,14 @@ impl JournaledAttempt {
         let worker = WorkerId::from_stored(words.next()?);
         let key: usize = words.next()?.parse().ok()?;
         let amounts: usize = words.next()?.parse().ok()?;
-        let event = words.next()?.get(key + amounts..)?;
+        let rest = words.next()?;
+        let event = rest.get(key + amounts..)?;
+        let amounts = rest.get(key..key + amounts)?.to_owned();
         Some(Self {
             entry_id,
             attempt: attempt.parse().ok().map(AttemptId),
             worker,
+            amounts,
             event_if_lost: Serialized::from_stored(event),
         })
     }
@@ -85,6 +102,16 @@ mod tests {
         assert_eq!(read.attempt, written.attempt);
         assert_eq!(read.worker, worker);
         assert_eq!(read.event_if_lost.as_str(), written.event);
+        assert!(!read.is_counted_in("budget:b", 5));
+
+        let counted = JournalEntry {
+            amounts: r#"[["r","rpm:a",1,2,3],["w","budget:b",5,0,9,1,1,"wait"]]"#,
+            ..written
+        };
+        let read = JournaledAttempt::parse(entry_id.clone(), &counted.to_string()).unwrap();
+        assert!(read.is_counted_in("budget:b", 5));
+        assert!(!read.is_counted_in("budget:b", 6));
+        assert!(!read.is_counted_in("budget:c", 5));
 
         let between = JournalEntry {
             attempt: None,

@@ -6,6 +6,7 @@ use longshore_policy::{
     catalog::{Billing, ProviderEntry},
     limits::*,
 };
+use longshore_protocol::platform::PlatformName;
 use longshore_settings::Environment;
 
 fn config(yaml: &str) -> Config {
@@ -86,7 +87,12 @@ fn a_call_reserves_of_its_account() {
     let config = config(EVERYTHING);
     let openai = config.catalog.platform("openai").unwrap();
     let costs = costs(1_234, "0.0000000011");
-    let amounts = meters_of(&config).amounts(openai, None, None, &costs, time(NOW));
+    let mut amounts = meters_of(&config).amounts(openai, None, None, &costs, time(NOW));
+    for amount in &mut amounts {
+        if let MeterAmount::Window { definition, .. } = amount {
+            assert!(definition.take().is_some(), "it says what it counts");
+        }
+    }
     let window = |meter: &str, start: &str, end: &str| {
         let (start, end) = (time(start), time(end));
         (
@@ -118,6 +124,7 @@ fn a_call_reserves_of_its_account() {
         unit: Unit::NanoUsd,
         hard,
         at_limit: AtLimit::Wait,
+        definition: None,
     };
     assert_eq!(
         amounts,
@@ -134,6 +141,7 @@ fn a_call_reserves_of_its_account() {
                 unit: Unit::Requests,
                 hard: true,
                 at_limit: AtLimit::Wait,
+                definition: None,
             },
             MeterAmount::Rate {
                 meter: "tpm:openai".to_owned(),
@@ -322,4 +330,46 @@ fn slots_follow_from_other_limits_if_no_number_is_set() {
     assert_eq!(of(minute), Some((50, true)));
     assert_eq!(of(set), Some((400, false)));
     assert_eq!(of(tokens), Some((100_000, true)));
+}
+
+#[test]
+fn limits_of_windows_say_what_they_count() {
+    let limits = meters_of(&config(EVERYTHING)).window_limits();
+    let platforms = |names: &[&str]| {
+        let names = names.iter().map(|name| PlatformName::from_stored(*name));
+        CountedCalls::Platforms(names.collect())
+    };
+    let account = || platforms(&["openai", "openai-batch"]);
+    let counted: Vec<_> = limits
+        .iter()
+        .map(|limit| (limit.name.as_str(), limit.definition.calls.clone()))
+        .collect();
+    assert_eq!(
+        counted,
+        [
+            ("budget:everything", CountedCalls::All),
+            ("budget:openai", platforms(&["openai"])),
+            ("budget:tenants", CountedCalls::EachTenant),
+            ("budget:acme", CountedCalls::Tenant("acme".to_owned())),
+            ("budget:chains", CountedCalls::EachChain),
+            ("budget:nightly", CountedCalls::Chain("nightly".to_owned())),
+            ("usd:openai", account()),
+            ("rpd:openai", account()),
+        ]
+    );
+    // A call reserves of the same windows, by the same definitions.
+    let config = config(EVERYTHING);
+    let openai = config.catalog.platform("openai").unwrap();
+    let amounts = meters_of(&config).amounts(openai, Some("t"), None, &costs(1, "1"), time(NOW));
+    for amount in &amounts {
+        let MeterAmount::Window {
+            meter, definition, ..
+        } = amount
+        else {
+            continue;
+        };
+        let owner = meter.strip_prefix("budget:tenants:").unwrap_or("");
+        let limit = limits.iter().find(|limit| limit.meter_of(owner) == *meter);
+        assert_eq!(*definition, Some(limit.unwrap().definition.id()), "{meter}");
+    }
 }

@@ -3,13 +3,16 @@
 //! A meter is the counter of one limit; its name is part of a Redis key. This module translates a call
 //! into amounts of meters; the broker reserves all of them or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use longshore_protocol::{chain::ChainId, money::Usd, platform::PlatformName};
+use longshore_protocol::{chain::ChainId, money::Usd, platform::PlatformName, string_enum};
 use serde_json::{Value, json};
 
-use super::{AccountLimits, AtLimit, Budget, BudgetScope, Pacing, Period};
+use super::{
+    AccountLimits, AtLimit, Budget, BudgetScope, CountedCalls, DefinitionId, Pacing, Period,
+    WindowDefinition, WindowLimit,
+};
 use crate::catalog::{Billing, Catalog, ProviderEntry};
 
 /// Prefix of the meters of chains' own `max_cost_usd`; no budget can have this name.
@@ -42,6 +45,8 @@ pub enum MeterAmount {
         hard: bool,
         /// What happens to a job whose call does not fit.
         at_limit: AtLimit,
+        /// What the window counts; `None` if it cannot have counted anything else.
+        definition: Option<DefinitionId>,
     },
     /// Slots, each held by a call from its start to its end.
     Slots {
@@ -98,17 +103,22 @@ impl MeterAmount {
                 amount,
                 hard,
                 at_limit,
+                definition,
                 ..
-            } => json!([
-                "w",
-                meter,
-                window,
-                end.unwrap_or(0),
-                limit,
-                amount,
-                u8::from(*hard),
-                at_limit.as_str()
-            ]),
+            } => {
+                let mut list = vec![
+                    json!("w"),
+                    json!(meter),
+                    json!(window),
+                    json!(end.unwrap_or(0)),
+                    json!(limit),
+                    json!(amount),
+                    json!(u8::from(*hard)),
+                    json!(at_limit.as_str()),
+                ];
+                list.extend(definition.map(|id| json!(id.to_string())));
+                Value::Array(list)
+            }
             Self::Slots {
                 meter,
                 limit,
@@ -123,12 +133,13 @@ impl MeterAmount {
     }
 }
 
-/// The unit of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    Requests,
-    /// Billionths of a dollar.
-    NanoUsd,
+string_enum! {
+    /// The unit of a window.
+    Unit {
+        Requests = "requests",
+        /// Billionths of a dollar.
+        NanoUsd = "nano_usd",
+    }
 }
 
 /// The most that a call can use.
@@ -161,18 +172,122 @@ impl CallUse {
 #[derive(Debug, Clone)]
 pub struct Meters {
     /// Includes disabled providers: reports still show what they used.
-    accounts: BTreeMap<PlatformName, AccountLimits>,
-    budgets: Vec<Budget>,
+    accounts: BTreeMap<PlatformName, AccountMeters>,
+    budgets: Vec<BudgetMeter>,
+}
+
+/// The limits of an account, and what its windows count.
+#[derive(Debug, Clone)]
+struct AccountMeters {
+    limits: AccountLimits,
+    /// The providers that use the account.
+    platforms: BTreeSet<PlatformName>,
+    usd_per_month: DefinitionId,
+    requests_per_day: DefinitionId,
+}
+
+impl AccountMeters {
+    fn new(limits: AccountLimits, platforms: BTreeSet<PlatformName>) -> Self {
+        let [usd_per_month, requests_per_day] =
+            ACCOUNT_WINDOWS.map(|window| window.definition(&limits, &platforms).id());
+        Self {
+            limits,
+            platforms,
+            usd_per_month,
+            requests_per_day,
+        }
+    }
+}
+
+/// A window of an account.
+#[derive(Debug, Clone, Copy)]
+struct AccountWindow {
+    kind: &'static str,
+    period: Period,
+    unit: Unit,
+}
+
+/// `usd_per_month` and `requests_per_day`.
+const ACCOUNT_WINDOWS: [AccountWindow; 2] = [
+    AccountWindow {
+        kind: "usd",
+        period: Period::Month,
+        unit: Unit::NanoUsd,
+    },
+    AccountWindow {
+        kind: "rpd",
+        period: Period::Day,
+        unit: Unit::Requests,
+    },
+];
+
+impl AccountWindow {
+    fn definition(
+        self,
+        limits: &AccountLimits,
+        platforms: &BTreeSet<PlatformName>,
+    ) -> WindowDefinition {
+        let calls = CountedCalls::Platforms(platforms.clone());
+        WindowDefinition::new(calls, self.unit, self.period, limits.calendar)
+    }
+
+    fn limit(self, limits: &AccountLimits) -> Option<u64> {
+        match self.unit {
+            Unit::NanoUsd => limits.usd_per_month.map(Usd::nanos_up),
+            Unit::Requests => limits.requests_per_day,
+        }
+    }
+
+    /// The amount of a call; `None` if the account has no such limit.
+    fn amount(
+        self,
+        name: &PlatformName,
+        limits: &AccountLimits,
+        amount: u64,
+        definition: DefinitionId,
+        now: DateTime<Utc>,
+    ) -> Option<MeterAmount> {
+        let window = limits.calendar.window(self.period, now);
+        Some(MeterAmount::Window {
+            meter: format!("{}:{name}", self.kind),
+            window: window.id(),
+            end: window.end_ms(),
+            limit: self.limit(limits)?,
+            amount,
+            unit: self.unit,
+            hard: true,
+            at_limit: AtLimit::Wait,
+            definition: Some(definition),
+        })
+    }
+}
+
+/// A budget, and what it counts.
+#[derive(Debug, Clone)]
+struct BudgetMeter {
+    budget: Budget,
+    definition: DefinitionId,
 }
 
 impl Meters {
     pub fn new(catalog: &Catalog, budgets: &[Budget]) -> Self {
-        let accounts = catalog.providers.iter();
+        let mut platforms: BTreeMap<&PlatformName, BTreeSet<PlatformName>> = BTreeMap::new();
+        for provider in &catalog.providers {
+            let users = platforms.entry(&provider.account).or_default();
+            users.insert(provider.name.clone());
+        }
+        let accounts = catalog.providers.iter().map(|provider| {
+            let users = platforms.get(&provider.account).cloned();
+            let meters = AccountMeters::new(provider.limits.clone(), users.unwrap_or_default());
+            (provider.account.clone(), meters)
+        });
+        let budgets = budgets.iter().map(|budget| BudgetMeter {
+            definition: budget.definition().id(),
+            budget: budget.clone(),
+        });
         Self {
-            accounts: accounts
-                .map(|provider| (provider.account.clone(), provider.limits.clone()))
-                .collect(),
-            budgets: budgets.to_vec(),
+            accounts: accounts.collect(),
+            budgets: budgets.collect(),
         }
     }
 
@@ -195,12 +310,14 @@ impl Meters {
         };
         let mut amounts = Vec::new();
         if let Some(nanos) = call.nanos {
-            for budget in &self.budgets {
-                let meter = budget.meter_of(&provider.name, tenant, chain);
-                amounts.extend(meter.map(|meter| budget.take(meter, nanos, now)));
+            for of in &self.budgets {
+                let meter = of.budget.meter_of(&provider.name, tenant, chain);
+                amounts.extend(meter.map(|meter| of.take(meter, nanos, now)));
             }
         }
-        account(&mut amounts, &provider.account, &provider.limits, call, now);
+        if let Some(meters) = self.accounts.get(&provider.account) {
+            account(&mut amounts, &provider.account, meters, call, now);
+        }
         amounts
     }
 
@@ -215,13 +332,14 @@ impl Meters {
             unit: Unit::NanoUsd,
             hard: true,
             at_limit: AtLimit::DeadLetter,
+            definition: None,
         }
     }
 
     /// Whether an exhausted budget sends jobs to free platforms.
     pub fn send_to_free(&self) -> bool {
         let mut budgets = self.budgets.iter();
-        budgets.any(|budget| budget.hard && budget.at_limit == AtLimit::Free)
+        budgets.any(|of| of.budget.hard && of.budget.at_limit == AtLimit::Free)
     }
 
     /// Every meter of the configuration with an amount of zero, for reports. Excludes budgets per
@@ -229,26 +347,77 @@ impl Meters {
     pub fn all(&self, now: DateTime<Utc>) -> Vec<MeterAmount> {
         let budgets = self.budgets.iter();
         let mut amounts: Vec<MeterAmount> = budgets
-            .filter(|budget| !budget.is_of_each())
-            .map(|budget| budget.take(budget.meter(), 0, now))
+            .filter(|of| !of.budget.is_of_each())
+            .map(|of| of.take(of.budget.meter(), 0, now))
             .collect();
-        for (name, limits) in &self.accounts {
-            account(&mut amounts, name, limits, CallUse::NONE, now);
+        for (name, meters) in &self.accounts {
+            account(&mut amounts, name, meters, CallUse::NONE, now);
         }
         amounts
     }
 
+    /// The limits of windows, with what they count.
+    pub fn window_limits(&self) -> Vec<WindowLimit> {
+        let budgets = self.budgets.iter().map(|of| WindowLimit {
+            name: of.budget.meter(),
+            definition: of.budget.definition(),
+            calendar: of.budget.calendar,
+            limit: of.budget.limit.nanos_up(),
+            hard: of.budget.hard,
+            at_limit: of.budget.at_limit,
+        });
+        let accounts = self.accounts.iter().flat_map(|(name, meters)| {
+            let limits = &meters.limits;
+            ACCOUNT_WINDOWS.into_iter().filter_map(move |window| {
+                Some(WindowLimit {
+                    name: format!("{}:{name}", window.kind),
+                    definition: window.definition(limits, &meters.platforms),
+                    calendar: limits.calendar,
+                    limit: window.limit(limits)?,
+                    hard: true,
+                    at_limit: AtLimit::Wait,
+                })
+            })
+        });
+        budgets.chain(accounts).collect()
+    }
+
     /// Whether there are budgets per tenant or per chain.
     pub fn has_budgets_of_each(&self) -> bool {
-        self.budgets.iter().any(Budget::is_of_each)
+        self.budgets.iter().any(|of| of.budget.is_of_each())
     }
 
     /// The meter `meter` with an amount of zero, if it belongs to a budget per tenant or chain.
     pub fn of_each(&self, meter: &str, now: DateTime<Utc>) -> Option<MeterAmount> {
         let (name, _whose) = meter.strip_prefix("budget:")?.split_once(':')?;
-        let mut budgets = self.budgets.iter().filter(|budget| budget.is_of_each());
-        let budget = budgets.find(|budget| budget.name == name)?;
-        Some(budget.take(meter.to_owned(), 0, now))
+        let mut budgets = self.budgets.iter().filter(|of| of.budget.is_of_each());
+        let of = budgets.find(|of| of.budget.name == name)?;
+        Some(of.take(meter.to_owned(), 0, now))
+    }
+}
+
+impl BudgetMeter {
+    fn take(&self, meter: String, nanos: u64, now: DateTime<Utc>) -> MeterAmount {
+        let Budget {
+            calendar,
+            period,
+            limit,
+            hard,
+            at_limit,
+            ..
+        } = &self.budget;
+        let window = calendar.window(*period, now);
+        MeterAmount::Window {
+            meter,
+            window: window.id(),
+            end: window.end_ms(),
+            limit: limit.nanos_up(),
+            amount: nanos,
+            unit: Unit::NanoUsd,
+            hard: *hard,
+            at_limit: *at_limit,
+            definition: Some(self.definition),
+        }
     }
 }
 
@@ -293,18 +462,16 @@ impl Budget {
         }
     }
 
-    fn take(&self, meter: String, nanos: u64, now: DateTime<Utc>) -> MeterAmount {
-        let window = self.calendar.window(self.period, now);
-        MeterAmount::Window {
-            meter,
-            window: window.id(),
-            end: window.end_ms(),
-            limit: self.limit.nanos_up(),
-            amount: nanos,
-            unit: Unit::NanoUsd,
-            hard: self.hard,
-            at_limit: self.at_limit,
-        }
+    fn definition(&self) -> WindowDefinition {
+        let calls = match &self.scope {
+            BudgetScope::Overall => CountedCalls::All,
+            BudgetScope::Provider(name) => CountedCalls::Platforms([name.clone()].into()),
+            BudgetScope::Tenant(None) => CountedCalls::EachTenant,
+            BudgetScope::Tenant(Some(tenant)) => CountedCalls::Tenant(tenant.clone()),
+            BudgetScope::Chain(None) => CountedCalls::EachChain,
+            BudgetScope::Chain(Some(chain)) => CountedCalls::Chain(chain.clone()),
+        };
+        WindowDefinition::new(calls, Unit::NanoUsd, self.period, self.calendar)
     }
 }
 
@@ -312,37 +479,22 @@ impl Budget {
 fn account(
     amounts: &mut Vec<MeterAmount>,
     name: &PlatformName,
-    limits: &AccountLimits,
+    meters: &AccountMeters,
     call: CallUse,
     now: DateTime<Utc>,
 ) {
-    let window = |kind: &str, period: Period, limit: u64, amount: u64, unit: Unit| {
-        let window = limits.calendar.window(period, now);
-        MeterAmount::Window {
-            meter: format!("{kind}:{name}"),
-            window: window.id(),
-            end: window.end_ms(),
-            limit,
-            amount,
-            unit,
-            hard: true,
-            at_limit: AtLimit::Wait,
-        }
-    };
+    let AccountMeters { limits, .. } = meters;
+    let [usd, rpd] = ACCOUNT_WINDOWS;
     let rate = |kind: &str, per_minute: u64, pacing: Pacing, amount: u64| MeterAmount::Rate {
         meter: format!("{kind}:{name}"),
         per_minute,
         pacing,
         amount,
     };
-    if let (Some(limit), Some(nanos)) = (limits.usd_per_month, call.nanos) {
-        let limit = limit.nanos_up();
-        amounts.push(window("usd", Period::Month, limit, nanos, Unit::NanoUsd));
+    if let Some(nanos) = call.nanos {
+        amounts.extend(usd.amount(name, limits, nanos, meters.usd_per_month, now));
     }
-    if let Some(limit) = limits.requests_per_day {
-        let requests = call.requests;
-        amounts.push(window("rpd", Period::Day, limit, requests, Unit::Requests));
-    }
+    amounts.extend(rpd.amount(name, limits, call.requests, meters.requests_per_day, now));
     if let Some(limit) = limits.tokens_per_minute {
         amounts.push(rate("tpm", limit, Pacing::tokens(limit), call.tokens));
     }

@@ -107,6 +107,7 @@ impl World {
             unit: Unit::NanoUsd,
             hard: true,
             at_limit: AtLimit::Wait,
+            definition: None,
         };
         let (meter, limit) = SLOTS[call.account];
         let dollars = WINDOWS[call.account + 1];

@@ -14,6 +14,7 @@ fn window(limit: u64, hard: bool) -> MeterAmount {
         unit: Unit::Requests,
         hard,
         at_limit: AtLimit::Wait,
+        definition: None,
     }
 }
 

@@ -1,0 +1,285 @@
+//! Follows what the limits of windows count.
+//!
+//! A limit that is introduced or changed in the middle of a window starts from what the ledger knows: the windows of its
+//! meters are corrected by the calls that began before, and its record says since when it counts. Calls that were still
+//! running then, or not recorded yet, are added as they reach the ledger; until then, the window holds what they reserved.
+//! Jobs wait for the first correction of a limit of money (`reservations.lua`).
+
+mod correction;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore_broker::{BrokerError, StoredLimitRecord};
+use longshore_ledger::LedgerError;
+use longshore_policy::limits::{LimitRecord, Meters, WindowDefinition, WindowLimit};
+use longshore_service::backoff::{Backoff, Schedule};
+
+use self::correction::{CallInFlight, Correction, calls_in_flight};
+use crate::duty::{Background, Timer};
+
+/// Every process has applied a change of the configuration after this time.
+const APPLIED_AFTER: Duration = Duration::from_secs(2);
+
+/// Every call has begun this long after it was drafted.
+const BEGUN_AFTER: Duration = Duration::from_secs(1);
+
+/// The pauses between two corrections of a limit.
+const PAUSES: Schedule = Schedule::exact(Duration::from_secs(1), Duration::from_secs(30));
+
+/// The pauses after failures.
+const RETRIES: Schedule = Schedule::jittered(Duration::from_secs(1), Duration::from_secs(30));
+
+/// Why windows stay as they are.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+type Records = BTreeMap<String, StoredLimitRecord>;
+
+/// Corrects the windows of limits that are new or changed, every `interval`.
+pub(crate) async fn follow_limits(background: Background, interval: Duration) {
+    let (mut follower, mut timer) = (Follower::default(), Timer::every(interval));
+    let mut retries = Backoff::new(RETRIES);
+    while background.next_run(&mut timer).await {
+        match background
+            .stop
+            .run_until_cancelled(follower.run(&background))
+            .await
+        {
+            None => return,
+            Some(Ok(())) => retries.reset(),
+            Some(Err(error)) => {
+                let delay = retries.next_delay();
+                tracing::warn!("correction of new limits failed: {error}; retrying in {delay:?}");
+                let wait = tokio::time::sleep(delay);
+                if background.stop.run_until_cancelled(wait).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// What this scheduler knows of limits beyond their records.
+#[derive(Default)]
+struct Follower {
+    /// Limits whose record says something else than the configuration: since when.
+    noticed: BTreeMap<String, (WindowDefinition, Instant)>,
+    /// Limits some of whose calls are not in the ledger yet.
+    incomplete: BTreeMap<String, Incomplete>,
+}
+
+/// A limit some of whose earlier calls are not in the ledger yet.
+struct Incomplete {
+    due: Instant,
+    pauses: Backoff,
+    /// When none of these calls was running any more; their events are older.
+    ended_by: Option<DateTime<Utc>>,
+}
+
+impl Incomplete {
+    fn new() -> Self {
+        let mut new = Self {
+            due: Instant::now(),
+            pauses: Backoff::new(PAUSES),
+            ended_by: None,
+        };
+        new.delay();
+        new
+    }
+
+    fn delay(&mut self) {
+        self.due = Instant::now() + self.pauses.next_delay();
+    }
+}
+
+impl Follower {
+    async fn run(&mut self, background: &Background) -> Result<(), FollowError> {
+        let config = background.config.current();
+        let limits = Meters::new(&config.catalog, &config.budgets).window_limits();
+        let records = background.broker.limits().records().await?;
+        end_removed(background, &limits, &records).await?;
+        self.introduce(background, &limits, &records).await?;
+        for limit in &limits {
+            if let Some(read) = records.get(&limit.name)
+                && !read.record.is_exact
+                && read.record.definition() == Some(&limit.definition)
+            {
+                self.complete(background, limit, read).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Introduces the limits that are new or count something else than before.
+    async fn introduce(
+        &mut self,
+        background: &Background,
+        limits: &[WindowLimit],
+        records: &Records,
+    ) -> Result<(), FollowError> {
+        let is_first_run = records.is_empty();
+        let due = self.due(limits, records);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let now = server_time(background).await?;
+        let from = if is_first_run {
+            // No call is drafted without these limits.
+            now - TimeDelta::from_std(BEGUN_AFTER).unwrap_or_default()
+        } else {
+            tokio::time::sleep(BEGUN_AFTER).await;
+            now
+        };
+        let in_flight = calls_in_flight(&background.broker, from).await?;
+        for limit in due {
+            let read = records.get(&limit.name);
+            introduce(background, limit, read, from, &in_flight).await?;
+            self.noticed.remove(&limit.name);
+            self.incomplete
+                .insert(limit.name.clone(), Incomplete::new());
+        }
+        Ok(())
+    }
+
+    /// The limits that differ from their records, once every process has applied the change.
+    fn due<'l>(&mut self, limits: &'l [WindowLimit], records: &Records) -> Vec<&'l WindowLimit> {
+        let is_followed = |limit: &WindowLimit| {
+            let read = records.get(&limit.name);
+            read.is_some_and(|read| read.record.definition() == Some(&limit.definition))
+        };
+        let differing: Vec<&WindowLimit> =
+            limits.iter().filter(|limit| !is_followed(limit)).collect();
+        let names: BTreeSet<&str> = differing.iter().map(|limit| limit.name.as_str()).collect();
+        self.noticed.retain(|name, _| names.contains(name.as_str()));
+        let now = Instant::now();
+        differing
+            .into_iter()
+            .filter(|limit| {
+                let noticed = self.noticed.entry(limit.name.clone());
+                let (definition, since) =
+                    noticed.or_insert_with(|| (limit.definition.clone(), now));
+                if *definition != limit.definition {
+                    (*definition, *since) = (limit.definition.clone(), now);
+                }
+                records.is_empty() || now.duration_since(*since) >= APPLIED_AFTER
+            })
+            .collect()
+    }
+
+    /// Corrects the windows of a limit again, if it is time to. The last time is when every call that began before the
+    /// limit counted has ended and is recorded.
+    async fn complete(
+        &mut self,
+        background: &Background,
+        limit: &WindowLimit,
+        read: &StoredLimitRecord,
+    ) -> Result<(), FollowError> {
+        let state = self
+            .incomplete
+            .entry(limit.name.clone())
+            .or_insert_with(Incomplete::new);
+        if Instant::now() < state.due {
+            return Ok(());
+        }
+        state.delay();
+        let in_flight = calls_in_flight(&background.broker, read.record.counts_since()).await?;
+        let now = server_time(background).await?;
+        state.ended_by = in_flight.is_empty().then(|| state.ended_by.unwrap_or(now));
+        let oldest = background.broker.events().oldest_unrecorded().await?;
+        let is_exact = state.ended_by.is_some_and(|ended_by| {
+            oldest.is_none_or(|oldest| oldest > ended_by.timestamp_millis())
+        });
+        let record = if is_exact {
+            read.record.exact()
+        } else {
+            read.record.clone()
+        };
+        let correction = Correction::new(background, limit, &record, now);
+        let windows = correction.windows(&in_flight).await?;
+        background
+            .broker
+            .limits()
+            .correct_windows(&limit.name, Some(read), &record, &windows)
+            .await?;
+        if is_exact {
+            self.incomplete.remove(&limit.name);
+        }
+        Ok(())
+    }
+}
+
+/// Notes the end of limits that the configuration no longer has: they miss calls if they return.
+async fn end_removed(
+    background: &Background,
+    limits: &[WindowLimit],
+    records: &Records,
+) -> Result<(), FollowError> {
+    for (name, read) in records {
+        if read.record.definition().is_some() && !limits.iter().any(|limit| limit.name == *name) {
+            let now = server_time(background).await?;
+            let record = LimitRecord::changed(Some(&read.record), None, now);
+            let stored = background.broker.limits();
+            stored
+                .correct_windows(name, Some(read), &record, &[])
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Has a limit count from `from` on, and corrects its windows by the calls that began before.
+async fn introduce(
+    background: &Background,
+    limit: &WindowLimit,
+    read: Option<&StoredLimitRecord>,
+    from: DateTime<Utc>,
+    in_flight: &[CallInFlight],
+) -> Result<(), FollowError> {
+    let open = background.broker.limits().open_windows(limit, from).await?;
+    // A worker of an earlier release opened the window: the limit is not new.
+    let is_known = read.is_none() && open.iter().any(|window| window.since.is_none());
+    // Workers that did not wait have counted since then.
+    let begun = if limit.definition.calls.is_of_each() {
+        None
+    } else {
+        open.iter().find_map(|window| window.since)
+    };
+    let counts_since = read.map_or(DateTime::UNIX_EPOCH, |read| read.record.counts_since());
+    let from = begun.filter(|begun| *begun > counts_since).unwrap_or(from);
+    let definition = limit.definition.clone();
+    let record = if is_known {
+        LimitRecord::complete(definition)
+    } else {
+        LimitRecord::changed(read.map(|read| &read.record), Some(definition), from)
+    };
+    let correction = Correction::new(background, limit, &record, from);
+    let windows = correction.windows(in_flight).await?;
+    let corrected = windows.iter().filter(|(_, by)| by.used != 0).count();
+    background
+        .broker
+        .limits()
+        .correct_windows(&limit.name, read, &record, &windows)
+        .await?;
+    if corrected > 0 {
+        tracing::info!(
+            limit = limit.name,
+            windows = corrected,
+            "limit introduced in the middle of its window; it starts from what the ledger knows"
+        );
+    }
+    Ok(())
+}
+
+async fn server_time(background: &Background) -> Result<DateTime<Utc>, BrokerError> {
+    let now = background.broker.server().time_ms().await?;
+    Ok(DateTime::from_timestamp_millis(now).unwrap_or_default())
+}

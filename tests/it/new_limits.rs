@@ -1,0 +1,194 @@
+//! A limit that is introduced in the middle of a window starts from what the ledger knows.
+
+use longshore_protocol::{id::JobId, money::Usd, state::JobState};
+use longshore_tests::stack::{Options, Process, Stack, eventually};
+use serde_json::{Value, json};
+
+use crate::simulated::{Model, SimulatedProvider, config_yaml, outcome};
+
+/// A job that costs $0.04025: 100 tokens of prompt and 4,000 of answer.
+fn job() -> Value {
+    json!({"prompt": "[[tokens=100,4000]] x", "max_tokens": 4000})
+}
+
+/// Providers without limits, and `rest`.
+fn configure(stack: &Stack, rest: &str) {
+    let provider = |name| SimulatedProvider::unlimited(name, Model::Dear);
+    let yaml = config_yaml(stack, &[provider("a"), provider("b")], rest);
+    stack.config_yaml(&yaml).unwrap();
+}
+
+/// Changes the configuration of running processes.
+async fn reconfigure(stack: &Stack, processes: &[&Process], rest: &str) {
+    let reloads = |process: &Process| {
+        let log = std::fs::read_to_string(process.log()).unwrap();
+        log.matches("configuration reloaded").count()
+    };
+    let before: Vec<usize> = processes.iter().map(|process| reloads(process)).collect();
+    configure(stack, rest);
+    eventually("the configuration is applied", || async {
+        for (process, before) in processes.iter().zip(&before) {
+            anyhow::ensure!(reloads(process) > *before);
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// What `longshore quota` shows of the budget `b`: used, and how much of that running calls hold.
+async fn used(stack: &Stack) -> anyhow::Result<(Usd, Usd)> {
+    let ran = stack.longshore(&["quota", "--format", "json"]).await?;
+    let json: Value = serde_json::from_str(&ran.stdout)?;
+    let budget = json
+        .get("budgets")
+        .and_then(Value::as_array)
+        .and_then(|budgets| {
+            budgets
+                .iter()
+                .find(|one| one.get("budget") == Some(&json!("b")))
+        })
+        .ok_or_else(|| anyhow::anyhow!("{json}"))?;
+    let amount = |name: &str| -> anyhow::Result<Usd> {
+        let text = budget.get(name).map(Value::to_string).unwrap_or_default();
+        let amount = text.trim_matches('"').parse();
+        amount.map_err(|_| anyhow::anyhow!("{budget}"))
+    };
+    Ok((amount("used")?, amount("held")?))
+}
+
+/// Waits until the budget `b` has used exactly this and holds nothing.
+async fn uses(stack: &Stack, dollars: &str) {
+    let expected = (dollars.parse::<Usd>().unwrap(), Usd::ZERO);
+    eventually("the budget knows what was used", || async {
+        let found = used(stack).await?;
+        anyhow::ensure!(found == expected, "{found:?}, not {expected:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+async fn complete(stack: &Stack, jobs: usize, job: &Value) {
+    let jobs: Vec<String> = (0..jobs).map(|_| job.to_string()).collect();
+    let ids = stack.enqueue(&jobs).await.unwrap();
+    stack.successes(&ids).await.unwrap();
+}
+
+async fn check_books(stack: &Stack) {
+    stack.recorded().await.unwrap();
+    stack.books().await.unwrap().balance();
+    let reconciled = stack.longshore(&["reconcile"]).await.unwrap();
+    assert_eq!(reconciled.code, Some(0), "{reconciled:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_budget_knows_what_was_spent_before_it() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    configure(&stack, "");
+    let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
+    complete(&stack, 3, &job()).await;
+
+    let budget = "budgets: [{name: b, scope: overall, limit_usd: 0.17, per: ever, kind: hard, at_limit: dead_letter}]";
+    reconfigure(&stack, &[&worker, &scheduler], budget).await;
+    // It waits for what the ledger knows: $0.12075. There is room for this one.
+    assert_eq!(outcome(&stack, &job()).await.state, JobState::Completed);
+    uses(&stack, "0.161").await;
+    let refused = outcome(&stack, &job()).await;
+    assert_eq!(refused.state, JobState::Discarded, "{refused:?}");
+    assert_eq!(refused.attempts, 0, "{refused:?}");
+    uses(&stack, "0.161").await;
+    check_books(&stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_in_flight_are_held_and_counted_once() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    configure(&stack, "");
+    let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
+    let slow = json!({"prompt": "[[tokens=100,4000]] [[latency=12000]] slow", "max_tokens": 4000});
+    let ids = stack.enqueue(&[slow.to_string()]).await.unwrap();
+    stack.wait_for_calls(1).await.unwrap();
+
+    let budget = "budgets: [{name: b, scope: overall, limit_usd: 1, per: ever, kind: hard}]";
+    reconfigure(&stack, &[&worker, &scheduler], budget).await;
+    complete(&stack, 1, &job()).await;
+    let (spent, held) = used(&stack).await.unwrap();
+    assert!(held >= "0.04".parse().unwrap(), "the slow call: {held}");
+    assert_eq!(spent, held + "0.04025".parse().unwrap());
+
+    stack.successes(&ids).await.unwrap();
+    uses(&stack, "0.0805").await;
+    complete(&stack, 1, &job()).await;
+    uses(&stack, "0.12075").await;
+    check_books(&stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_of_other_calls_and_one_that_returns_are_corrected() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let budget = |scope: &str| {
+        format!("budgets: [{{name: b, {scope}, limit_usd: 9, per: ever, kind: hard}}]")
+    };
+    let of_a = budget("scope: provider, of: a");
+    configure(&stack, &of_a);
+    let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
+    let to = |platform: &str| {
+        let mut job = job();
+        job["platform"] = json!(platform);
+        job["fallback"] = json!(false);
+        job
+    };
+    complete(&stack, 1, &to("a")).await;
+    complete(&stack, 2, &to("b")).await;
+    uses(&stack, "0.04025").await;
+
+    let both = [&worker, &scheduler];
+    reconfigure(&stack, &both, &budget("scope: overall")).await;
+    uses(&stack, "0.12075").await;
+    complete(&stack, 1, &to("b")).await;
+    uses(&stack, "0.161").await;
+
+    reconfigure(&stack, &both, &of_a).await;
+    uses(&stack, "0.04025").await;
+
+    reconfigure(&stack, &both, "").await;
+    eventually("its end is noted", || async {
+        let records = stack.broker.limits().records().await?;
+        let ended = records
+            .values()
+            .all(|read| read.record.definition().is_none());
+        anyhow::ensure!(ended, "{records:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    complete(&stack, 1, &to("a")).await;
+    reconfigure(&stack, &both, &of_a).await;
+    uses(&stack, "0.0805").await;
+    check_books(&stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quotas_and_budgets_of_each_tenant_start_from_the_ledger() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    configure(&stack, "");
+    let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
+    let of = |tenant: &str| {
+        let mut job = job();
+        job["tenant"] = json!(tenant);
+        job
+    };
+    complete(&stack, 2, &of("acme")).await;
+    complete(&stack, 1, &of("other")).await;
+    let limit = "budgets: [{name: b, scope: tenant, limit_usd: 0.09, per: ever, kind: hard, at_limit: dead_letter}]";
+    reconfigure(&stack, &[&worker, &scheduler], limit).await;
+    let ids: Vec<JobId> = stack
+        .enqueue(&[of("acme").to_string(), of("other").to_string()])
+        .await
+        .unwrap();
+    let ends = stack.outcomes(&ids).await.unwrap();
+    let states: Vec<JobState> = ends.iter().map(|end| end.state).collect();
+    assert_eq!(states, [JobState::Discarded, JobState::Completed]);
+    check_books(&stack).await;
+}
