@@ -89,6 +89,54 @@ async fn refusals_and_answers_cut_off_are_tried_on_one_other_model() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_cut_off_before_any_text_is_asked_for_once_more_with_a_larger_limit() {
+    let stack = three(QUICK).await;
+    let _worker = stack.worker().unwrap();
+    // A token has four characters.
+    let late = json!({"prompt": "[[echo=    late]] x", "max_tokens": 1, "platform": "c"});
+    let mended = outcome(&stack, &late).await;
+    assert_eq!(mended.state, JobState::Completed, "{mended:?}");
+    assert_eq!(mended.platform.as_deref(), Some("c"));
+    assert_eq!(mended.attempts, 2);
+    let raised =
+        "`max_tokens` was raised to 2: an answer reached the limit before it could be used";
+    assert_eq!(mended.warnings, [raised]);
+
+    let never = json!({"prompt": "[[echo=            ]] x", "max_tokens": 1, "platform": "c"});
+    let hopeless = outcome(&stack, &never).await;
+    assert_eq!(hopeless.attempts, 2, "{hopeless:?}");
+    let error = hopeless.error.unwrap();
+    assert!(
+        error.ends_with("Tried: c, with `max_tokens` raised to 2"),
+        "{error}"
+    );
+    let books = stack.books().await.unwrap();
+    books.balance();
+    let tokens: Vec<u64> = books
+        .invoice
+        .iter()
+        .map(|bill| bill.output_tokens.into())
+        .collect();
+    assert_eq!(tokens, [1, 2, 1, 2]);
+    assert!(books.invoice.iter().all(|bill| bill.provider == "c"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_larger_limit_has_to_be_paid_for() {
+    let stack = three(QUICK).await;
+    let _worker = stack.worker().unwrap();
+    // The first call costs up to $0.0101, and cost $0.01; what is left does not pay for more than 1,000 tokens.
+    let dear = json!({
+        "prompt": "[[tokens=1,1000]] [[length]] [[echo=    ]]",
+        "max_tokens": 1000, "platform": "c", "fallback": false, "max_cost_usd": "0.015",
+    });
+    let ended = outcome(&stack, &dear).await;
+    assert_eq!(ended.state, JobState::Discarded, "{ended:?}");
+    assert_eq!(ended.attempts, 1, "{ended:?}");
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_repairs_a_job_ends_with_the_first_answer_that_cannot_be_used() {
     let rest = "retry: {max_repairs: 0}";
     let stack = three(rest).await;

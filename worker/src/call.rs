@@ -161,6 +161,10 @@ fn prepare_call(
     let left_out = asked.left_out_by(candidate.provider, candidate.model);
     let mut remarks: Vec<String> = left_out.iter().map(ToString::to_string).collect();
     remarks.extend(asked.remarks(catalog));
+    let raised = job.progress().checkpoint.token_limit;
+    remarks.extend(raised.map(|limit| {
+        format!("`max_tokens` was raised to {limit}: an answer reached the limit before it could be used")
+    }));
     job.progress().remarks = remarks;
     let mut messages = envelope.messages.clone();
     let left_out = left_out.iter().map(|left_out| left_out.parameter);

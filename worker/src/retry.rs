@@ -1,6 +1,6 @@
 //! Retry: decides what follows a failed attempt, and waits for the next one.
 
-mod fault;
+mod change;
 mod policy;
 mod wait;
 
@@ -12,7 +12,7 @@ use longshore_protocol::call::{CallError, ErrorClass};
 
 use self::policy::{AfterFailure, after_failure};
 pub(crate) use self::{
-    fault::saying_fault,
+    change::{changed, larger_limit},
     policy::retry_policy,
     wait::{record_open_attempt, wait_in_place},
 };
@@ -36,10 +36,12 @@ pub(crate) enum NextRound {
     Escalate(Discard),
 }
 
-/// What follows a failed call. Updates what the checkpoint says about the platform.
+/// What follows a failed call; `larger` is the token limit that the next one could have. Updates what the checkpoint
+/// says about the platform.
 pub(crate) fn after_failed_call(
     job: &Job,
     failed: &FailedCall<'_>,
+    larger: Option<u32>,
     policy: &RetryPolicy,
     now: DateTime<Utc>,
 ) -> NextRound {
@@ -89,6 +91,14 @@ pub(crate) fn after_failed_call(
             checkpoint.fault = Some(error.message.clone());
             return NextRound::OtherCandidate;
         }
+        AfterFailure::LargerLimit => {
+            if larger.is_some() {
+                checkpoint.repairs += 1;
+                checkpoint.token_limit = larger;
+                return NextRound::OtherCandidate;
+            }
+            AfterFailure::OtherModel
+        }
         next => next,
     };
     checkpoint.tries.remove(platform);
@@ -97,7 +107,10 @@ pub(crate) fn after_failed_call(
         AfterFailure::SamePlatform(_) => true,
         // Its quota returns at a known time.
         AfterFailure::OtherPlatform => quota_returns,
-        AfterFailure::ToldFault | AfterFailure::OtherModel | AfterFailure::GiveUp => false,
+        AfterFailure::ToldFault
+        | AfterFailure::LargerLimit
+        | AfterFailure::OtherModel
+        | AfterFailure::GiveUp => false,
     };
     if stays_candidate {
         checkpoint
@@ -112,7 +125,10 @@ pub(crate) fn after_failed_call(
             return NextRound::Escalate(all_failed(job, Some(error)));
         }
         AfterFailure::OtherModel => checkpoint.repairs += 1,
-        AfterFailure::SamePlatform(_) | AfterFailure::ToldFault | AfterFailure::OtherPlatform => {}
+        AfterFailure::SamePlatform(_)
+        | AfterFailure::ToldFault
+        | AfterFailure::LargerLimit
+        | AfterFailure::OtherPlatform => {}
     }
     NextRound::OtherCandidate
 }
@@ -153,8 +169,11 @@ fn all_failed(job: &Job, last_error: Option<&CallError>) -> Discard {
         (None, Some(past)) => (past.error_class, past.error.as_str()),
         (None, None) => (ErrorClass::Internal, "no platform is left"),
     };
+    let raised = checkpoint.token_limit.map_or_else(String::new, |limit| {
+        format!(", with `max_tokens` raised to {limit}")
+    });
     Discard::new(
         class.as_str(),
-        format!("All platforms failed. Last error: {message}. Tried: {tried}"),
+        format!("All platforms failed. Last error: {message}. Tried: {tried}{raised}"),
     )
 }

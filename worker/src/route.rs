@@ -73,5 +73,6 @@ pub(crate) fn escalate<'a>(
     checkpoint.earlier_tries.clear();
     checkpoint.repairs = 0;
     checkpoint.fault = None;
+    checkpoint.token_limit = None;
     Some(higher)
 }

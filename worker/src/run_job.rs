@@ -48,7 +48,7 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
             return ControlFlow::Break(Disposition::HandedBack);
         }
         let mut checkpoint = job.progress().checkpoint.clone();
-        let envelope = retry::saying_fault(job, &admitted);
+        let envelope = retry::changed(job, &admitted);
         let query = Query {
             envelope: &envelope,
             decision: &decision,
@@ -66,12 +66,11 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
                         return ControlFlow::Continue(Disposition::Answered(answer));
                     }
                     Called::Failed(failed) => {
-                        let next = retry::after_failed_call(
-                            job,
-                            &failed,
-                            &retry_policy,
-                            context.clock.now(),
-                        );
+                        let now = context.clock.now();
+                        let larger =
+                            retry::larger_limit(job, &envelope, &failed, &policy.config, now);
+                        let next =
+                            retry::after_failed_call(job, &failed, larger, &retry_policy, now);
                         last_error = Some(failed.error);
                         next
                     }

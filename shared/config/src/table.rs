@@ -133,7 +133,7 @@ section! {
     fn settings() {
         /// attempts after the first, on each platform
         max_retries: Text = whole(0..=100);
-        /// attempts, on all platforms together, after answers that the same call would get again: refused, cut off before any text (both go to another model), or of the wrong form (the next call says what was wrong)
+        /// attempts, on all platforms together, after answers that the same call would get again: refused (goes to another model), cut off before they can be used (the next call has up to twice the `max_tokens`; without `max_tokens` it goes to another model), or of the wrong form (the next call says what was wrong)
         max_repairs: Text = whole(0..=100);
         /// delay before the first retry; doubles with each retry
         base_delay: Text = duration(Duration::ZERO..=30 * DAY);

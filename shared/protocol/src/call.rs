@@ -182,6 +182,8 @@ pub enum Remedy {
     Repeat,
     /// The same call, told what is wrong with the answer. Each answer is billed.
     TellFault,
+    /// The same call with a larger token limit, or another model if there is none. Each answer is billed.
+    LargerLimit,
     /// Another model: the same one would be billed for the same failure.
     OtherModel,
     /// Another platform.

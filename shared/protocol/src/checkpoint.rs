@@ -66,6 +66,9 @@ pub struct Checkpoint {
     /// What was wrong with the last answer, for the next call to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// The token limit of the next answers instead of the job's own, which was too small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_limit: Option<u32>,
     /// The context window that was too small for the job, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outgrew: Option<u64>,
@@ -134,6 +137,7 @@ impl Checkpoint {
             waited: false,
             repairs: 0,
             fault: None,
+            token_limit: None,
             outgrew: None,
             above: None,
             crashes: 0,

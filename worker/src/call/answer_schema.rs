@@ -151,7 +151,7 @@ fn check_form(form: &AnswerForm, answer: &Answer) -> Result<(), CallError> {
 /// The error for an answer of another form. The provider bills it.
 fn unusable_answer(answer: &Answer, fault: &str) -> CallError {
     let (truncated, remedy) = match answer.finish_reason {
-        FinishReason::Length => (" (truncated at its token limit)", Remedy::OtherModel),
+        FinishReason::Length => (" (truncated at its token limit)", Remedy::LargerLimit),
         _ => ("", Remedy::TellFault),
     };
     let message = format!("Unusable answer{truncated}: {fault}");

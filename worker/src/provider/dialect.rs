@@ -209,7 +209,7 @@ pub(crate) fn answer_with(
         if is_cut_off {
             let message = "the token limit was reached before any text";
             let error = billed_error(ErrorClass::BadOutput, message, usage);
-            return Err(error.remedy(Remedy::OtherModel));
+            return Err(error.remedy(Remedy::LargerLimit));
         }
         return unusable_answer("the answer has no text", usage);
     }

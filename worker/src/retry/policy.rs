@@ -19,6 +19,8 @@ pub(super) enum AfterFailure {
     SamePlatform(Duration),
     /// Another attempt on the same platform at once, which says what was wrong with the answer.
     ToldFault,
+    /// Another attempt on the same platform at once, with a larger token limit.
+    LargerLimit,
     OtherPlatform,
     /// Another platform, at the expense of the repairs that are left.
     OtherModel,
@@ -72,11 +74,14 @@ pub(super) fn after_failure(
             AfterFailure::SamePlatform(wait)
         }
         Remedy::Repeat | Remedy::OtherPlatform => AfterFailure::OtherPlatform,
-        Remedy::TellFault | Remedy::OtherModel if repairs >= policy.max_repairs => {
+        Remedy::TellFault | Remedy::LargerLimit | Remedy::OtherModel
+            if repairs >= policy.max_repairs =>
+        {
             AfterFailure::GiveUp
         }
         Remedy::TellFault if has_retries => AfterFailure::ToldFault,
-        Remedy::TellFault | Remedy::OtherModel => AfterFailure::OtherModel,
+        Remedy::LargerLimit if has_retries => AfterFailure::LargerLimit,
+        Remedy::TellFault | Remedy::LargerLimit | Remedy::OtherModel => AfterFailure::OtherModel,
         Remedy::Nothing => AfterFailure::GiveUp,
     }
 }
@@ -183,6 +188,10 @@ mod tests {
         assert_eq!(after((1, 1), &refused), AfterFailure::GiveUp);
         assert_eq!(after((1, 0), &other_form), AfterFailure::ToldFault);
         assert_eq!(after((1, 1), &other_form), AfterFailure::GiveUp);
+        let cut_off = failed(ErrorClass::BadOutput).remedy(Remedy::LargerLimit);
+        assert_eq!(after((1, 0), &cut_off), AfterFailure::LargerLimit);
+        assert_eq!(after((1, 1), &cut_off), AfterFailure::GiveUp);
+        assert_eq!(after((4, 0), &cut_off), AfterFailure::OtherModel);
         assert_eq!(
             after((4, 0), &other_form),
             AfterFailure::OtherModel,
