@@ -204,7 +204,7 @@ async fn a_failed_chain_is_resumed_at_the_failed_step() {
     );
     contains(
         &ended(run(&stack, &["chain", "retry", "mends"]).await, 1),
-        &["no step failed; nothing to retry"],
+        &["nothing failed, so there is nothing to retry"],
     );
     stack.recorded().await.unwrap();
     let dead_letters = json(&stack, &["dlq", "list", "--format", "json"]).await;

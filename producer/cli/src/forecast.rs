@@ -1,10 +1,14 @@
 //! Estimates the usage of quotas and budgets by a batch, before it is enqueued.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::{Broker, BrokerError, MeterReport, MeterUsage, WindowUsage};
 use longshore_config::Config;
+use longshore_ledger::AnswerLength;
 use longshore_policy::{
     limits::{AtLimit, CallBound, MeterAmount, MeterName, Meters},
     routing::Router,
@@ -16,11 +20,62 @@ use crate::{
     confirm,
     error::CommandError,
     output,
-    render::{limit::warning::is_filled_to, money::Amount, text::one_line, time::minute},
+    render::{
+        limit::warning::is_filled_to,
+        money::Amount,
+        text::{counted, grouped, one_line},
+        time::minute,
+    },
+    session::Session,
 };
 
 /// Maximum number of warnings shown; a batch may use the budgets of many tenants.
 const SHOWN: usize = 10;
+
+/// Answers of this time show how long answers usually are.
+const LEARNED_FROM: TimeDelta = TimeDelta::days(30);
+
+/// A forecast waits for Postgres no longer than this.
+const LEDGER_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long answers usually are, by model and type of job.
+#[derive(Debug, Default)]
+pub(crate) struct AnswerLengths(HashMap<(String, String), u32>);
+
+impl AnswerLengths {
+    /// What the ledger knows; nothing if it does not answer.
+    pub(crate) async fn read(session: &Session, now: DateTime<Utc>) -> Self {
+        let lengths = async {
+            let ledger = session.ledger().await.ok()?;
+            ledger.answer_lengths(now - LEARNED_FROM).await.ok()
+        };
+        let lengths = tokio::time::timeout(LEDGER_LIMIT, lengths).await;
+        lengths
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+            .into_iter()
+            .collect()
+    }
+
+    /// The expected tokens of an answer, if enough like it are known.
+    fn of(&self, model: &str, task_type: &str) -> Option<u32> {
+        // Tuples of texts cannot be looked up by borrowed texts.
+        self.0
+            .get(&(model.to_owned(), task_type.to_owned()))
+            .copied()
+    }
+}
+
+impl FromIterator<AnswerLength> for AnswerLengths {
+    fn from_iter<I: IntoIterator<Item = AnswerLength>>(lengths: I) -> Self {
+        let lengths = lengths.into_iter().map(|length| {
+            let tokens = u32::try_from(length.tokens).unwrap_or(u32::MAX);
+            ((length.model, length.task_type), tokens)
+        });
+        Self(lengths.collect())
+    }
+}
 
 /// Whether the batch may be enqueued: `false` if it would reach the highest alert threshold of a limit and the
 /// user declines. Warns before anything is enqueued, so that people can decide before it costs anything.
@@ -65,12 +120,21 @@ pub(crate) struct Forecast {
     meters: Meters,
     /// `None` if there are no limits.
     router: Option<Router>,
+    lengths: AnswerLengths,
+    /// Tasks, and those of them whose answer has an assumed length.
+    tasks: u64,
+    assumed: u64,
     /// By meter: an amount of one task, and the sum of all tasks.
     sums: BTreeMap<String, (MeterAmount, u64)>,
 }
 
 impl Forecast {
-    pub(crate) fn new(config: &Config, now: DateTime<Utc>, batch: ChainId) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        lengths: AnswerLengths,
+        now: DateTime<Utc>,
+        batch: ChainId,
+    ) -> Self {
         let meters = Meters::new(&config.catalog, &config.budgets);
         let limited = !meters.all(now).is_empty() || meters.has_budgets_of_each();
         Self {
@@ -79,6 +143,9 @@ impl Forecast {
             meters,
             router: limited
                 .then(|| Router::new(&config.catalog, &config.routing, now.date_naive())),
+            lengths,
+            tasks: 0,
+            assumed: 0,
             sums: BTreeMap::new(),
         }
     }
@@ -93,10 +160,14 @@ impl Forecast {
             return;
         };
         let prompt = tokens::Prompt::of(envelope).upper_bound(first.model);
-        let answer = envelope
-            .params
-            .max_tokens
+        let most = envelope.params.max_tokens;
+        let learned = self.lengths.of(&first.model.model, &envelope.task_type);
+        self.tasks += 1;
+        self.assumed += u64::from(learned.is_none() && most.is_none());
+        let answer = learned
+            .or(most)
             .unwrap_or(tokens::TYPICAL_ANSWER)
+            .min(most.unwrap_or(u32::MAX))
             .min(first.model.max_output_tokens);
         let costs = CallBound {
             tokens: prompt + u64::from(answer),
@@ -143,6 +214,14 @@ impl Forecast {
             .collect();
         if more > 0 {
             warnings.push(format!("… and {more} more limits."));
+        }
+        if !warnings.is_empty() && self.assumed > 0 {
+            warnings.push(format!(
+                "The ledger knows too few answers like those of {} of {}; each counts as {} tokens.",
+                grouped(self.assumed),
+                counted(self.tasks, "task"),
+                grouped(u64::from(tokens::TYPICAL_ANSWER))
+            ));
         }
         warnings
     }

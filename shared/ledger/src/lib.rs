@@ -28,6 +28,7 @@ mod record;
 mod sanitize;
 
 // Reading.
+mod answer_lengths;
 mod chains;
 mod costs;
 mod jobs;
@@ -51,6 +52,7 @@ use self::{
 #[cfg(test)]
 mod tests;
 
+pub use answer_lengths::AnswerLength;
 pub use chains::{ChainFilter, ChainJobFilter, ChainRow, Figures, StepRow};
 pub use costs::{
     ChainCosts, CostDifference, CostFilter, CostLine, CostSummary, JobCost, ReportedCosts,

@@ -1,5 +1,6 @@
 //! Tests against a real Postgres.
 
+mod answer_lengths;
 mod chains;
 mod costs;
 mod facts;

@@ -17,7 +17,13 @@ budgets:
 "#;
 
 fn forecast(jobs: &[Job], config: &Config, now: DateTime<Utc>) -> Forecast {
-    let mut forecast = Forecast::new(config, now, ChainId::parse("b").unwrap());
+    let lengths = [("gpt-4o", "research", 100)].map(|(model, task_type, tokens)| AnswerLength {
+        model: model.to_owned(),
+        task_type: task_type.to_owned(),
+        tokens,
+    });
+    let batch = ChainId::parse("b").unwrap();
+    let mut forecast = Forecast::new(config, lengths.into_iter().collect(), now, batch);
     for job in jobs {
         forecast.add(&job.check(&config.limits).unwrap());
     }
@@ -64,6 +70,18 @@ fn dollars_are_estimated_from_the_prompt_and_a_typical_answer() {
     "#);
     let short = task.max_tokens(10);
     assert_eq!(warnings(FILE, &tasks(500, &short), &[], 90), "");
+}
+
+#[test]
+fn dollars_are_estimated_from_the_length_of_earlier_answers() {
+    // 100 answer tokens of gpt-4o at $10 per million: a tenth of what is assumed without history.
+    let task = Job::prompt("Hi").model("openai/gpt-4o");
+    let known = task.clone().task_type("research");
+    let tasks = [tasks(1_000, &known), tasks(1, &task)].concat();
+    assert_snapshot!(warnings(FILE, &tasks, &[], 90), @"");
+    // A limit of the job's own is the most that is expected.
+    let short = known.max_tokens(10);
+    assert_eq!(warnings(FILE, &vec![short; 500], &[], 90), "");
 }
 
 #[test]
