@@ -10,7 +10,7 @@ use longshore_broker::{Broker, BrokerError, MeterReport, MeterUsage, WindowUsage
 use longshore_config::Config;
 use longshore_ledger::AnswerLength;
 use longshore_policy::{
-    limits::{AtLimit, CallBound, MeterAmount, MeterName, Meters},
+    limits::{AtLimit, CallBound, MeterAmount, MeterName, Meters, Unit},
     routing::Router,
     tokens,
 };
@@ -215,9 +215,10 @@ impl Forecast {
         if more > 0 {
             warnings.push(format!("… and {more} more limits."));
         }
-        if !warnings.is_empty() && self.assumed > 0 {
+        let is_of_money = after.iter().any(|(_, fill)| fill.unit == Unit::NanoUsd);
+        if is_of_money && self.assumed > 0 {
             warnings.push(format!(
-                "The ledger knows too few answers like those of {} of {}; each counts as {} tokens.",
+                "For {} of {}, the ledger has too few similar answers; each counts as {} tokens.",
                 grouped(self.assumed),
                 counted(self.tasks, "task"),
                 grouped(u64::from(tokens::TYPICAL_ANSWER))

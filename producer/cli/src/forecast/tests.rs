@@ -67,6 +67,7 @@ fn dollars_are_estimated_from_the_prompt_and_a_typical_answer() {
     the budget chains of nightly at 600% ($1.20/$0.20) after this batch; tasks over the limit go to free models.
     the budget team of acme at 240% ($1.20/$0.50) after this batch; tasks over the limit wait until it is raised.
     the budget day at 120% ($1.20/$1) after this batch; tasks over the limit become dead letters.
+    For 120 of 120 tasks, the ledger has too few similar answers; each counts as 1,000 tokens.
     "#);
     let short = task.max_tokens(10);
     assert_eq!(warnings(FILE, &tasks(500, &short), &[], 90), "");
@@ -78,7 +79,12 @@ fn dollars_are_estimated_from_the_length_of_earlier_answers() {
     let task = Job::prompt("Hi").model("openai/gpt-4o");
     let known = task.clone().task_type("research");
     let tasks = [tasks(1_000, &known), tasks(1, &task)].concat();
-    assert_snapshot!(warnings(FILE, &tasks, &[], 90), @"");
+    assert_snapshot!(warnings(FILE, &tasks, &[], 90), @"
+    the budget soft at 1025% ($1.03/$0.10) after this batch.
+    the budget chains of b at 512% ($1.03/$0.20) after this batch; tasks over the limit go to free models.
+    the budget day at 102% ($1.03/$1) after this batch; tasks over the limit become dead letters.
+    For 1 of 1,001 tasks, the ledger has too few similar answers; each counts as 1,000 tokens.
+    ");
     // A limit of the job's own is the most that is expected.
     let short = known.max_tokens(10);
     assert_eq!(warnings(FILE, &vec![short; 500], &[], 90), "");
@@ -105,6 +111,6 @@ fn many_warnings_are_cut_short() {
         })
         .collect();
     let text = warnings(FILE, &jobs, &[], 90);
-    assert_eq!(text.lines().count(), 11, "{text}");
-    assert!(text.ends_with("\n… and 5 more limits."), "{text}");
+    assert_eq!(text.lines().count(), 12, "{text}");
+    assert!(text.contains("\n… and 5 more limits.\n"), "{text}");
 }
