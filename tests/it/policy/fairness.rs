@@ -9,8 +9,6 @@ use super::{JobCounts, Model, SimulatedProvider, alone, config_yaml, print_figur
 const WORKERS: usize = 4;
 const TENANTS: usize = 100;
 const EACH: usize = 10;
-/// The least number of backlog jobs that a worker sorts per second.
-const SORTED_PER_SECOND: f64 = 20_000.0;
 
 /// Ten jobs of each small tenant, one tenant after another.
 fn small() -> Vec<String> {
@@ -60,14 +58,15 @@ async fn a_large_tenant_does_not_delay_small_ones() {
     );
     let beside = p95_wait(&stack, &small()).await;
     let left = JobCounts::read(&stack).await.unwrap();
-    let allowed = 1.5 * alone + f64::from(backlog) / SORTED_PER_SECOND;
+    let (waiting, left_over) = (counts.unfinished(), left.unfinished());
     let figures = format!(
-        "p95 of the small tenants' wait: {alone:.3} s alone, {beside:.3} s behind {backlog} jobs \
-         (allowed {allowed:.3} s); {} of these were left",
-        left.unfinished()
+        "p95 of the small tenants' wait: {alone:.3} s alone, {beside:.3} s behind {waiting} jobs, of which {left_over} \
+         were left"
     );
     print_figures(&figures);
-    assert!(beside <= allowed, "{figures}");
+    // In the order of the queue, none would be left. Those that ran meanwhile are the tenant's share, and what the
+    // workers ran while they sorted the backlog by tenant.
+    assert!(left_over > waiting / 2, "{figures}");
     assert_eq!(left.dead, 0);
 }
 
