@@ -158,14 +158,19 @@ fn alive(pid: &str) -> bool {
     kill(pid, None).is_ok() && !state.contains(") Z ")
 }
 
-async fn assert_child_is_killed(fake: &Fake) {
+/// The process id of the tool's child, once it is written: the file is there, and empty, before that.
+async fn child_of(fake: &Fake) -> String {
     let file = fake.directory.path().join("pid");
-    let pid = loop {
+    loop {
         match fs::read_to_string(&file) {
-            Ok(pid) if pid.ends_with('\n') => break pid,
+            Ok(pid) if pid.ends_with('\n') => return pid,
             _ => tokio::time::sleep(Duration::from_millis(5)).await,
         }
-    };
+    }
+}
+
+async fn assert_child_is_killed(fake: &Fake) {
+    let pid = child_of(fake).await;
     let end = Instant::now() + Duration::from_secs(20);
     while alive(&pid) {
         assert!(Instant::now() < end, "process {pid} still runs");
@@ -205,11 +210,7 @@ async fn a_dropped_call_kills_the_tool_and_its_children() {
     let call = asking("x");
     tokio::select! {
         _ = provider.call(&call) => panic!("it never ends"),
-        () = async {
-            while !slow.directory.path().join("pid").exists() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        } => {}
+        _ = child_of(&slow) => {}
     }
     assert_child_is_killed(&slow).await;
 }
