@@ -86,6 +86,24 @@ fn allowed(value: &str, longest: usize, punctuation: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || punctuation.contains(c))
 }
 
+/// A name of 1 to 64 letters, digits and these signs.
+fn short_name(
+    value: &str,
+    punctuation: &str,
+    what: &'static str,
+    expected: &'static str,
+) -> Result<String, BadName> {
+    if allowed(value, 64, punctuation) {
+        Ok(value.to_owned())
+    } else {
+        Err(BadName {
+            what,
+            value: value.chars().take(80).collect(),
+            expected,
+        })
+    }
+}
+
 fn is_entry_id(value: &str) -> bool {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     value
@@ -206,30 +224,26 @@ impl AccessDigest {
 impl ReaderName {
     /// Parses a reader's name. It has no colon, so no name and job id together read like another pair.
     pub fn parse(value: &str) -> Result<Self, BadName> {
-        if allowed(value, 64, "_-") {
-            Ok(Self(value.to_owned()))
-        } else {
-            Err(BadName {
-                what: "reader of replies",
-                value: value.chars().take(80).collect(),
-                expected: "1 to 64 characters of [A-Za-z0-9_-]",
-            })
-        }
+        short_name(
+            value,
+            "_-",
+            "reader of replies",
+            "1 to 64 characters of [A-Za-z0-9_-]",
+        )
+        .map(Self)
     }
 }
 
 impl QueueName {
     /// Parses a queue's name.
     pub fn parse(value: &str) -> Result<Self, BadName> {
-        if allowed(value, 64, "._-") {
-            Ok(Self(value.to_owned()))
-        } else {
-            Err(BadName {
-                what: "queue name",
-                value: value.chars().take(80).collect(),
-                expected: "1 to 64 characters of [A-Za-z0-9._-]",
-            })
-        }
+        short_name(
+            value,
+            "._-",
+            "queue name",
+            "1 to 64 characters of [A-Za-z0-9._-]",
+        )
+        .map(Self)
     }
 }
 
@@ -265,15 +279,13 @@ impl QueueName {
 impl CronName {
     /// Parses the name of a recurring job: the form of a queue name.
     pub fn parse(value: &str) -> Result<Self, BadName> {
-        if allowed(value, 64, "._-") {
-            Ok(Self(value.to_owned()))
-        } else {
-            Err(BadName {
-                what: "recurring job",
-                value: value.chars().take(80).collect(),
-                expected: "a name of 1 to 64 characters of [A-Za-z0-9._-]",
-            })
-        }
+        short_name(
+            value,
+            "._-",
+            "recurring job",
+            "a name of 1 to 64 characters of [A-Za-z0-9._-]",
+        )
+        .map(Self)
     }
 
     /// A name from Longshore's own data; not checked.
@@ -291,15 +303,13 @@ impl Default for QueueName {
 impl Namespace {
     /// Parses a namespace: the form of a queue name.
     pub fn parse(value: &str) -> Result<Self, BadName> {
-        if allowed(value, 64, "._-") {
-            Ok(Self(value.to_owned()))
-        } else {
-            Err(BadName {
-                what: "namespace",
-                value: value.chars().take(80).collect(),
-                expected: "1 to 64 characters of [A-Za-z0-9._-], without the braces",
-            })
-        }
+        short_name(
+            value,
+            "._-",
+            "namespace",
+            "1 to 64 characters of [A-Za-z0-9._-], without the braces",
+        )
+        .map(Self)
     }
 }
 
