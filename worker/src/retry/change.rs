@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use longshore_config::Config;
 use longshore_policy::{cost::CostCap, tokens};
 use longshore_protocol::{
-    call::{ChatMessage, Role},
+    call::{ChatMessage, Remedy, Role},
     envelope::Envelope,
     money::Usd,
 };
@@ -36,8 +36,8 @@ pub(crate) fn changed(job: &Job, envelope: &Arc<Envelope>) -> Arc<Envelope> {
     Arc::new(envelope)
 }
 
-/// The token limit that the call could have had instead of the one in its envelope: twice as large, as far as the model
-/// and what is left of the job's cost cap allow. `None` if that is no more than it had.
+/// The token limit for the next call, if a larger one is what the failure asks for: twice that of the envelope, as far as
+/// the model and what is left of the job's cost cap allow. `None` if that is no more than it had.
 pub(crate) fn larger_limit(
     job: &Job,
     envelope: &Envelope,
@@ -45,6 +45,9 @@ pub(crate) fn larger_limit(
     config: &Config,
     now: DateTime<Utc>,
 ) -> Option<u32> {
+    if failed.error.remedy != Remedy::LargerLimit {
+        return None;
+    }
     let limit = envelope.params.max_tokens?;
     let model = failed.candidate.model;
     let prompt = tokens::Prompt::of(envelope).upper_bound(model);

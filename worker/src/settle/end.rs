@@ -9,7 +9,6 @@ use longshore_protocol::{
     event::{AttemptRecord, Event},
     id::{AttemptId, JobId},
     outcome::Outcome,
-    reply::ReplyTo,
     serialized::Serialized,
     state::JobState,
 };
@@ -36,7 +35,7 @@ pub(super) async fn end_job(
     context: &Context,
 ) -> Fence {
     let mut payload = end_payload(job, attempt, state, end, discard, context.clock.now());
-    payload.reply = job.reply_to(&context.policy().config.limits);
+    let reply = job.reply_to(&context.policy().config.limits);
     if let Some(answer) = end.answer {
         payload.spawned_jobs = spawned_jobs(job, &answer.output, context);
     }
@@ -45,7 +44,7 @@ pub(super) async fn end_job(
         attempt: payload.attempt,
         event: payload.event.as_ref(),
         outcome: payload.outcome.as_ref(),
-        reply: payload.reply.as_ref(),
+        reply: reply.as_ref(),
         owns_id: payload.owns_id,
         keep_result: payload.keep_result,
         concurrency: payload.concurrency.as_ref(),
@@ -70,7 +69,6 @@ struct EndPayload {
     attempt: Option<AttemptId>,
     event: Option<Serialized<Event>>,
     outcome: Option<Serialized<Outcome>>,
-    reply: Option<ReplyTo>,
     owns_id: bool,
     keep_result: bool,
     concurrency: Option<Concurrency>,
@@ -109,7 +107,6 @@ fn end_payload(
         id: record.labels.job_id.clone(),
         attempt: progress.ending_attempt(attempt.as_ref()),
         outcome,
-        reply: None,
         owns_id: receipt.is_none() && envelope.is_some_and(|envelope| envelope.id.is_some()),
         keep_result: envelope.is_some_and(|envelope| envelope.keep_result),
         concurrency: progress.concurrency().cloned(),
