@@ -107,13 +107,42 @@ pub struct WindowLimit {
     /// The meter; without the tenant or chain if each has its own.
     pub name: String,
     pub definition: WindowDefinition,
-    pub(super) calendar: Calendar,
-    pub(super) limit: u64,
-    pub(super) hard: bool,
-    pub(super) at_limit: AtLimit,
+    /// That of the definition: each call needs it.
+    id: DefinitionId,
+    calendar: Calendar,
+    limit: u64,
+    hard: bool,
+    at_limit: AtLimit,
 }
 
 impl WindowLimit {
+    /// A limit at which jobs wait.
+    pub(super) fn new(
+        name: String,
+        definition: WindowDefinition,
+        calendar: Calendar,
+        limit: u64,
+    ) -> Self {
+        Self {
+            name,
+            id: definition.id(),
+            definition,
+            calendar,
+            limit,
+            hard: true,
+            at_limit: AtLimit::Wait,
+        }
+    }
+
+    /// The same limit, which only counts unless it is hard, and at which jobs do something else.
+    pub(super) fn with(self, hard: bool, at_limit: AtLimit) -> Self {
+        Self {
+            hard,
+            at_limit,
+            ..self
+        }
+    }
+
     /// The start of the window that contains `now`.
     pub fn window_start(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         self.calendar.window(self.definition.period, now).start
@@ -130,17 +159,22 @@ impl WindowLimit {
 
     /// An amount of zero of an owner's meter.
     pub fn nothing_of(&self, owner: &str, now: DateTime<Utc>) -> MeterAmount {
+        self.amount(self.meter_of(owner), 0, now)
+    }
+
+    /// An amount of one of its meters.
+    pub(super) fn amount(&self, meter: String, amount: u64, now: DateTime<Utc>) -> MeterAmount {
         let window = self.calendar.window(self.definition.period, now);
         MeterAmount::Window {
-            meter: self.meter_of(owner),
+            meter,
             window: window.id(),
             end: window.end_ms(),
             limit: self.limit,
-            amount: 0,
+            amount,
             unit: self.definition.unit,
             hard: self.hard,
             at_limit: self.at_limit,
-            definition: Some(self.definition.id()),
+            definition: Some(self.id),
         }
     }
 }

@@ -176,97 +176,43 @@ pub struct Meters {
     budgets: Vec<BudgetMeter>,
 }
 
-/// The limits of an account, and what its windows count.
+/// The limits of an account.
 #[derive(Debug, Clone)]
 struct AccountMeters {
     limits: AccountLimits,
-    /// The providers that use the account.
-    platforms: BTreeSet<PlatformName>,
-    usd_per_month: DefinitionId,
-    requests_per_day: DefinitionId,
+    usd_per_month: Option<WindowLimit>,
+    requests_per_day: Option<WindowLimit>,
 }
 
 impl AccountMeters {
-    fn new(limits: AccountLimits, platforms: BTreeSet<PlatformName>) -> Self {
-        let [usd_per_month, requests_per_day] =
-            ACCOUNT_WINDOWS.map(|window| window.definition(&limits, &platforms).id());
-        Self {
-            limits,
-            platforms,
-            usd_per_month,
-            requests_per_day,
-        }
-    }
-}
-
-/// A window of an account.
-#[derive(Debug, Clone, Copy)]
-struct AccountWindow {
-    kind: &'static str,
-    period: Period,
-    unit: Unit,
-}
-
-/// `usd_per_month` and `requests_per_day`.
-const ACCOUNT_WINDOWS: [AccountWindow; 2] = [
-    AccountWindow {
-        kind: "usd",
-        period: Period::Month,
-        unit: Unit::NanoUsd,
-    },
-    AccountWindow {
-        kind: "rpd",
-        period: Period::Day,
-        unit: Unit::Requests,
-    },
-];
-
-impl AccountWindow {
-    fn definition(
-        self,
-        limits: &AccountLimits,
-        platforms: &BTreeSet<PlatformName>,
-    ) -> WindowDefinition {
-        let calls = CountedCalls::Platforms(platforms.clone());
-        WindowDefinition::new(calls, self.unit, self.period, limits.calendar)
-    }
-
-    fn limit(self, limits: &AccountLimits) -> Option<u64> {
-        match self.unit {
-            Unit::NanoUsd => limits.usd_per_month.map(Usd::nanos_up),
-            Unit::Requests => limits.requests_per_day,
-        }
-    }
-
-    /// The amount of a call; `None` if the account has no such limit.
-    fn amount(
-        self,
+    /// `platforms` are the providers that use the account.
+    fn new(
         name: &PlatformName,
         limits: &AccountLimits,
-        amount: u64,
-        definition: DefinitionId,
-        now: DateTime<Utc>,
-    ) -> Option<MeterAmount> {
-        let window = limits.calendar.window(self.period, now);
-        Some(MeterAmount::Window {
-            meter: format!("{}:{name}", self.kind),
-            window: window.id(),
-            end: window.end_ms(),
-            limit: self.limit(limits)?,
-            amount,
-            unit: self.unit,
-            hard: true,
-            at_limit: AtLimit::Wait,
-            definition: Some(definition),
-        })
+        platforms: &BTreeSet<PlatformName>,
+    ) -> Self {
+        let window = |kind: &str, unit: Unit, period: Period, limit: u64| {
+            let calls = CountedCalls::Platforms(platforms.clone());
+            let definition = WindowDefinition::new(calls, unit, period, limits.calendar);
+            WindowLimit::new(format!("{kind}:{name}"), definition, limits.calendar, limit)
+        };
+        Self {
+            usd_per_month: limits
+                .usd_per_month
+                .map(|limit| window("usd", Unit::NanoUsd, Period::Month, limit.nanos_up())),
+            requests_per_day: limits
+                .requests_per_day
+                .map(|limit| window("rpd", Unit::Requests, Period::Day, limit)),
+            limits: limits.clone(),
+        }
     }
 }
 
-/// A budget, and what it counts.
+/// A budget, and its window.
 #[derive(Debug, Clone)]
 struct BudgetMeter {
     budget: Budget,
-    definition: DefinitionId,
+    window: WindowLimit,
 }
 
 impl Meters {
@@ -277,12 +223,15 @@ impl Meters {
             users.insert(provider.name.clone());
         }
         let accounts = catalog.providers.iter().map(|provider| {
-            let users = platforms.get(&provider.account).cloned();
-            let meters = AccountMeters::new(provider.limits.clone(), users.unwrap_or_default());
+            let users = platforms
+                .get(&provider.account)
+                .cloned()
+                .unwrap_or_default();
+            let meters = AccountMeters::new(&provider.account, &provider.limits, &users);
             (provider.account.clone(), meters)
         });
         let budgets = budgets.iter().map(|budget| BudgetMeter {
-            definition: budget.definition().id(),
+            window: budget.window(),
             budget: budget.clone(),
         });
         Self {
@@ -312,7 +261,7 @@ impl Meters {
         if let Some(nanos) = call.nanos {
             for of in &self.budgets {
                 let meter = of.budget.meter_of(&provider.name, tenant, chain);
-                amounts.extend(meter.map(|meter| of.take(meter, nanos, now)));
+                amounts.extend(meter.map(|meter| of.window.amount(meter, nanos, now)));
             }
         }
         if let Some(meters) = self.accounts.get(&provider.account) {
@@ -348,7 +297,7 @@ impl Meters {
         let budgets = self.budgets.iter();
         let mut amounts: Vec<MeterAmount> = budgets
             .filter(|of| !of.budget.is_of_each())
-            .map(|of| of.take(of.budget.meter(), 0, now))
+            .map(|of| of.window.nothing_of("", now))
             .collect();
         for (name, meters) in &self.accounts {
             account(&mut amounts, name, meters, CallUse::NONE, now);
@@ -358,28 +307,10 @@ impl Meters {
 
     /// The limits of windows, with what they count.
     pub fn window_limits(&self) -> Vec<WindowLimit> {
-        let budgets = self.budgets.iter().map(|of| WindowLimit {
-            name: of.budget.meter(),
-            definition: of.budget.definition(),
-            calendar: of.budget.calendar,
-            limit: of.budget.limit.nanos_up(),
-            hard: of.budget.hard,
-            at_limit: of.budget.at_limit,
-        });
-        let accounts = self.accounts.iter().flat_map(|(name, meters)| {
-            let limits = &meters.limits;
-            ACCOUNT_WINDOWS.into_iter().filter_map(move |window| {
-                Some(WindowLimit {
-                    name: format!("{}:{name}", window.kind),
-                    definition: window.definition(limits, &meters.platforms),
-                    calendar: limits.calendar,
-                    limit: window.limit(limits)?,
-                    hard: true,
-                    at_limit: AtLimit::Wait,
-                })
-            })
-        });
-        budgets.chain(accounts).collect()
+        let budgets = self.budgets.iter().map(|of| &of.window);
+        let accounts = self.accounts.values();
+        let accounts = accounts.flat_map(|of| [&of.usd_per_month, &of.requests_per_day]);
+        budgets.chain(accounts.flatten()).cloned().collect()
     }
 
     /// Whether there are budgets per tenant or per chain.
@@ -392,32 +323,7 @@ impl Meters {
         let (name, _whose) = meter.strip_prefix("budget:")?.split_once(':')?;
         let mut budgets = self.budgets.iter().filter(|of| of.budget.is_of_each());
         let of = budgets.find(|of| of.budget.name == name)?;
-        Some(of.take(meter.to_owned(), 0, now))
-    }
-}
-
-impl BudgetMeter {
-    fn take(&self, meter: String, nanos: u64, now: DateTime<Utc>) -> MeterAmount {
-        let Budget {
-            calendar,
-            period,
-            limit,
-            hard,
-            at_limit,
-            ..
-        } = &self.budget;
-        let window = calendar.window(*period, now);
-        MeterAmount::Window {
-            meter,
-            window: window.id(),
-            end: window.end_ms(),
-            limit: limit.nanos_up(),
-            amount: nanos,
-            unit: Unit::NanoUsd,
-            hard: *hard,
-            at_limit: *at_limit,
-            definition: Some(self.definition),
-        }
+        Some(of.window.amount(meter.to_owned(), 0, now))
     }
 }
 
@@ -462,7 +368,7 @@ impl Budget {
         }
     }
 
-    fn definition(&self) -> WindowDefinition {
+    fn window(&self) -> WindowLimit {
         let calls = match &self.scope {
             BudgetScope::Overall => CountedCalls::All,
             BudgetScope::Provider(name) => CountedCalls::Platforms([name.clone()].into()),
@@ -471,7 +377,10 @@ impl Budget {
             BudgetScope::Chain(None) => CountedCalls::EachChain,
             BudgetScope::Chain(Some(chain)) => CountedCalls::Chain(chain.clone()),
         };
-        WindowDefinition::new(calls, Unit::NanoUsd, self.period, self.calendar)
+        let definition = WindowDefinition::new(calls, Unit::NanoUsd, self.period, self.calendar);
+        let limit = self.limit.nanos_up();
+        WindowLimit::new(self.meter(), definition, self.calendar, limit)
+            .with(self.hard, self.at_limit)
     }
 }
 
@@ -483,18 +392,23 @@ fn account(
     call: CallUse,
     now: DateTime<Utc>,
 ) {
-    let AccountMeters { limits, .. } = meters;
-    let [usd, rpd] = ACCOUNT_WINDOWS;
+    let AccountMeters {
+        limits,
+        usd_per_month,
+        requests_per_day,
+    } = meters;
     let rate = |kind: &str, per_minute: u64, pacing: Pacing, amount: u64| MeterAmount::Rate {
         meter: format!("{kind}:{name}"),
         per_minute,
         pacing,
         amount,
     };
-    if let Some(nanos) = call.nanos {
-        amounts.extend(usd.amount(name, limits, nanos, meters.usd_per_month, now));
+    if let (Some(window), Some(nanos)) = (usd_per_month, call.nanos) {
+        amounts.push(window.amount(window.name.clone(), nanos, now));
     }
-    amounts.extend(rpd.amount(name, limits, call.requests, meters.requests_per_day, now));
+    if let Some(window) = requests_per_day {
+        amounts.push(window.amount(window.name.clone(), call.requests, now));
+    }
     if let Some(limit) = limits.tokens_per_minute {
         amounts.push(rate("tpm", limit, Pacing::tokens(limit), call.tokens));
     }
