@@ -1,7 +1,7 @@
 -- Chains with the sums over their attempts, newest first.
 --
 -- Parameters: $1 state, $2 name, $3 and $4 begun_at and chain_id of the chain before the page, $5 chain_id,
---             $6 page size. NULL means any for $1 to $5 ($3 and $4 together), and no limit for $6.
+--             $6 page size, $7 kind. NULL means any ($3 and $4 together), and no limit for $6.
 -- Result:     the columns of chains, and the sums.
 WITH found AS (
     SELECT *
@@ -12,6 +12,7 @@ WITH found AS (
         AND ($2::text IS NULL OR name = $2)
         AND ($3::timestamptz IS NULL OR (begun_at, chain_id) < ($3, $4::text COLLATE "C"))
         AND ($5::text IS NULL OR chain_id = $5)
+        AND ($7::text IS NULL OR kind = $7)
     ORDER BY begun_at DESC, chain_id DESC
     LIMIT $6
 )

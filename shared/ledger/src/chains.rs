@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
-    chain::{ChainId, ChainState, StepName},
+    chain::{ChainId, ChainKind, ChainState, StepName},
     event::ChainRecord,
     id::JobId,
     money::Usd,
@@ -22,6 +22,7 @@ use super::{
 /// Which chains to list: those that match every field that is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChainFilter {
+    pub kind: Option<ChainKind>,
     pub state: Option<ChainState>,
     pub name: Option<String>,
     /// Start and id of the chain before the page.
@@ -144,6 +145,7 @@ impl Ledger {
             .bind(before_id)
             .bind(id.map(ChainId::as_str))
             .bind(filter.limit.map(i64::from))
+            .bind(filter.kind.map(ChainKind::as_str))
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))

@@ -84,6 +84,7 @@ impl Ledger {
             .map_err(|cause| self.failed(cause))?;
         Ok(deleted.rows_affected())
     }
+
     /// Records that attempts from before a time may be missing.
     pub(crate) async fn expect_pruned_attempts(
         &self,

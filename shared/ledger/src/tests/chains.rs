@@ -216,6 +216,10 @@ async fn chains_are_listed_newest_first_by_page() {
         let state = Some(state);
         assert_eq!(find(ChainFilter { state, ..all() }).await, fitting);
     }
+    for (kind, fitting) in [(ChainKind::Chain, "dcba"), (ChainKind::Batch, "")] {
+        let kind = Some(kind);
+        assert_eq!(find(ChainFilter { kind, ..all() }).await, fitting);
+    }
     let name = Some("report 0".to_owned());
     assert_eq!(find(ChainFilter { name, ..all() }).await, "b");
     let page = |begun: u64, chain: &str| ChainFilter {

@@ -95,7 +95,7 @@ pub(in crate::commands) async fn run(
     session: &Session,
 ) -> Result<Exit, CommandError> {
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
-    let recorded = recorded_chains(&arguments, kind, limit, session).await;
+    let recorded = recorded_chains(&arguments, kind, session).await;
     let mut rows = recorded.unwrap_or_else(|error| {
         output::warning(format_args!(
             "only chains in Redis are listed; Postgres query failed: {}",
@@ -129,34 +129,23 @@ pub(in crate::commands) async fn run(
     Ok(Exit::Success)
 }
 
-/// The newest chains in the ledger that match, in pages: the ledger does not filter by kind.
 async fn recorded_chains(
     arguments: &Arguments,
     kind: Option<ChainKind>,
-    limit: usize,
     session: &Session,
 ) -> Result<Vec<Row>, CommandError> {
-    let ledger = session.ledger().await?;
-    let mut filter = ChainFilter {
+    let filter = ChainFilter {
+        kind,
         state: arguments.state,
         name: arguments.name.clone(),
         before: None,
         limit: Some(arguments.limit),
     };
-    let mut rows = Vec::new();
-    loop {
-        let page = ledger.chains(&filter).await?;
-        let is_last = page.len() < limit;
-        let oldest = page.last().map(|row| &row.chain);
-        filter.before = oldest.map(|chain| (from_unix_ms(chain.begun_ms), chain.chain_id.clone()));
-        let of_kind = page
-            .into_iter()
-            .filter(|row| kind.is_none_or(|kind| kind == row.chain.kind));
-        rows.extend(of_kind.map(|row| Row::new(row.chain, row.figures.cost_usd)));
-        if is_last || rows.len() >= limit {
-            return Ok(rows);
-        }
-    }
+    let rows = session.ledger().await?.chains(&filter).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Row::new(row.chain, row.figures.cost_usd))
+        .collect())
 }
 
 /// The newest chains in Redis: the ids of all, and the rows of those that match.
