@@ -40,11 +40,11 @@ const LEDGER_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long answers usually are, by model and type of job.
 #[derive(Debug, Default)]
-pub(crate) struct AnswerLengths(HashMap<(String, String), u32>);
+struct AnswerLengths(HashMap<String, HashMap<String, u32>>);
 
 impl AnswerLengths {
     /// What the ledger knows; nothing if it does not answer.
-    pub(crate) async fn read(session: &Session, now: DateTime<Utc>) -> Self {
+    async fn read(session: &Session, now: DateTime<Utc>) -> Self {
         let lengths = async {
             let ledger = session.ledger().await.ok()?;
             ledger.answer_lengths(now - LEARNED_FROM).await.ok()
@@ -60,20 +60,19 @@ impl AnswerLengths {
 
     /// The expected tokens of an answer, if enough like it are known.
     fn of(&self, model: &str, task_type: &str) -> Option<u32> {
-        // Tuples of texts cannot be looked up by borrowed texts.
-        self.0
-            .get(&(model.to_owned(), task_type.to_owned()))
-            .copied()
+        self.0.get(model)?.get(task_type).copied()
     }
 }
 
 impl FromIterator<AnswerLength> for AnswerLengths {
     fn from_iter<I: IntoIterator<Item = AnswerLength>>(lengths: I) -> Self {
-        let lengths = lengths.into_iter().map(|length| {
+        let mut found = Self::default();
+        for length in lengths {
             let tokens = u32::try_from(length.tokens).unwrap_or(u32::MAX);
-            ((length.model, length.task_type), tokens)
-        });
-        Self(lengths.collect())
+            let of_model = found.0.entry(length.model).or_default();
+            of_model.insert(length.task_type, tokens);
+        }
+        found
     }
 }
 
@@ -129,12 +128,7 @@ pub(crate) struct Forecast {
 }
 
 impl Forecast {
-    pub(crate) fn new(
-        config: &Config,
-        lengths: AnswerLengths,
-        now: DateTime<Utc>,
-        batch: ChainId,
-    ) -> Self {
+    pub(crate) fn new(config: &Config, now: DateTime<Utc>, batch: ChainId) -> Self {
         let meters = Meters::new(&config.catalog, &config.budgets);
         let limited = !meters.all(now).is_empty() || meters.has_budgets_of_each();
         Self {
@@ -143,10 +137,17 @@ impl Forecast {
             meters,
             router: limited
                 .then(|| Router::new(&config.catalog, &config.routing, now.date_naive())),
-            lengths,
+            lengths: AnswerLengths::default(),
             tasks: 0,
             assumed: 0,
             sums: BTreeMap::new(),
+        }
+    }
+
+    /// Expects answers as long as those in the ledger. Without limits there is nothing to expect, and nothing is read.
+    pub(crate) async fn read_lengths(&mut self, session: &Session) {
+        if self.router.is_some() {
+            self.lengths = AnswerLengths::read(session, self.now).await;
         }
     }
 

@@ -15,7 +15,7 @@ use self::file::Task;
 use super::chain;
 use crate::{
     error::{CommandError, Exit},
-    forecast::{self, AnswerLengths, Forecast},
+    forecast::{self, Forecast},
     input::read_text,
     options,
     output::{self, Format},
@@ -90,9 +90,8 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let broker = session.broker().await?;
     let jobs: Vec<_> = tasks.into_iter().map(|task| task.job).collect();
     let config = session.fleet_config_or_own(&broker).await?;
-    let now = local_time();
-    let lengths = AnswerLengths::read(session, now).await;
-    let mut forecast = Forecast::new(&config, lengths, now, ChainId::fresh());
+    let mut forecast = Forecast::new(&config, local_time(), ChainId::fresh());
+    forecast.read_lengths(session).await;
     for job in &jobs {
         // Every job was checked when the file was read.
         if let Ok(envelope) = job.check(&session.config.limits) {

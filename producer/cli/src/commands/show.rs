@@ -1,6 +1,6 @@
 //! `longshore show`: shows a job, a step, a chain or a batch.
 
-use longshore_client::{ChainId, JobId};
+use longshore_client::{ChainId, Client, JobId};
 use longshore_protocol::chain::ChainKind;
 
 use super::{batch, chain, jobs};
@@ -21,20 +21,25 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let Arguments { id, format } = arguments;
+    let client = session.client().await?;
     if let Ok(chain_id) = ChainId::parse(&id) {
-        match kind(&chain_id, session).await? {
+        match kind(&chain_id, &client, session).await? {
             Some(ChainKind::Chain) => return chain::show(chain_id, format, session).await,
             Some(ChainKind::Batch) => return batch::show(chain_id, format, session).await,
             None => {}
         }
     }
     let id = JobId::parse(&id).map_err(|error| CommandError::Input(error.to_string()))?;
-    jobs::show(id, format, session).await
+    jobs::show(id, format, &client, session).await
 }
 
 /// Whether the id is that of a chain or of a batch, in Redis or in Postgres.
-async fn kind(id: &ChainId, session: &Session) -> Result<Option<ChainKind>, CommandError> {
-    let found = session.broker().await?.chains().kind(id).await?;
+async fn kind(
+    id: &ChainId,
+    client: &Client,
+    session: &Session,
+) -> Result<Option<ChainKind>, CommandError> {
+    let found = client.broker().chains().kind(id).await?;
     if found.is_some() {
         return Ok(found);
     }

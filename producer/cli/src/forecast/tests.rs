@@ -23,7 +23,8 @@ fn forecast(jobs: &[Job], config: &Config, now: DateTime<Utc>) -> Forecast {
         tokens,
     });
     let batch = ChainId::parse("b").unwrap();
-    let mut forecast = Forecast::new(config, lengths.into_iter().collect(), now, batch);
+    let mut forecast = Forecast::new(config, now, batch);
+    forecast.lengths = lengths.into_iter().collect();
     for job in jobs {
         forecast.add(&job.check(&config.limits).unwrap());
     }

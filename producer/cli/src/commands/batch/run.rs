@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{CommandError, Exit},
-    forecast::{self, AnswerLengths, Forecast},
+    forecast::{self, Forecast},
     input::{Columns, Form, InputFormat, Source},
     options,
     output::{self, Format},
@@ -94,9 +94,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let before = client.batch(&plan.id).await?;
     let enqueued = before.as_ref().map_or(0, |report| report.lines);
     let config = session.fleet_config_or_own(&broker).await?;
-    let now = local_time();
-    let lengths = AnswerLengths::read(session, now).await;
-    let mut forecast = Forecast::new(&config, lengths, now, plan.id.clone());
+    let mut forecast = Forecast::new(&config, local_time(), plan.id.clone());
+    forecast.read_lengths(session).await;
     let rules = Rules {
         limits: &session.config.limits,
         catalog: &session.config.catalog,

@@ -41,18 +41,19 @@ impl Seen {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    show(arguments.id, arguments.format, session).await
+    let client = session.client().await?;
+    refuse_chains(std::slice::from_ref(&arguments.id), "show", &client).await?;
+    show(arguments.id, arguments.format, &client, session).await
 }
 
 /// Shows a job; exit code 1 if there is none of this id.
 pub(in crate::commands) async fn show(
     id: JobId,
     format: Format,
+    client: &Client,
     session: &Session,
 ) -> Result<Exit, CommandError> {
-    let client = session.client().await?;
-    refuse_chains(std::slice::from_ref(&id), "show", &client).await?;
-    let mut seen = Box::pin(look_up(id, &client, session)).await?;
+    let mut seen = Box::pin(look_up(id, client, session)).await?;
     if seen.is_unknown()
         && let Some(dropped) = dropped_message(&seen.id, session).await
     {
@@ -60,7 +61,7 @@ pub(in crate::commands) async fn show(
             "Message {} was dropped as a duplicate of job {}.",
             dropped.entry_id, dropped.job_id
         ));
-        seen = Box::pin(look_up(dropped.job_id, &client, session)).await?;
+        seen = Box::pin(look_up(dropped.job_id, client, session)).await?;
     }
     let Seen {
         id,

@@ -16,12 +16,7 @@ fn check(text: &str, fallback: bool) -> Result<BatchTasks, String> {
         catalog: &config.catalog,
         fallback,
     };
-    let mut forecast = Forecast::new(
-        &config,
-        crate::forecast::AnswerLengths::default(),
-        local_time(),
-        ChainId::parse("b").unwrap(),
-    );
+    let mut forecast = Forecast::new(&config, local_time(), ChainId::parse("b").unwrap());
     let source = Source::from_path(Some(path.clone()));
     check_tasks(&source, &Form::List, &rules, &mut forecast, 0).map_err(|error| {
         let name = format!("{}: ", path.display());
