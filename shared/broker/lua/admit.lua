@@ -3,8 +3,8 @@
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 job id ('' = none), 6 content hash, 7 seconds that the id is
 --          known, 8 unique key ('' = none), 9 seconds that the key is taken, 10 reply ('' = none, see
---          replies.lua), 11 seconds that a reply is kept, 12 event of the drop, 13 the batch task that the job is, as `CHAIN INSTANCE` ('' = none), 14 the
---          outcome of a completed job that has expired ('' = no reply)
+--          replies.lua), 11 seconds that a reply is kept, 12 event of the drop, 13 the batch task that the job is, as
+--          `CHAIN INSTANCE` ('' = none), 14 the outcome of a completed job that has expired ('' = no reply)
 -- Returns  {'ok'}; {'gone'}: the entry is not the worker's; {'duplicate'}: the same job came before, this message is
 --          dropped; {'conflict', entry id}: the id is another job's; {'unique', entry id}: the key is another job's
 -- Writes   `{ns}:id:ID`, `{ns}:unique:KEY`; of a duplicate: the stream, the event, the reply, its batch

@@ -4,8 +4,8 @@
 -- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 chain id, 6 hash of the document, 7 key of the prepared
 --          steps, 8 document, 9 name, 10 the most jobs in flight ('' = any), 11 fail_fast ('1' or ''), 12 seconds
 --          that the chain is kept after its end, 13 seconds that its outcome is kept, 14 reply ('' = none, see
---          replies.lua), 15 number of steps, 16 the steps with needs as `NAME=NEEDS …`, 17 those without as `NAME …`, 18 event of
---          the drop
+--          replies.lua), 15 number of steps, 16 the steps with needs as `NAME=NEEDS …`, 17 those
+--          without as `NAME …`, 18 event of the drop
 -- Returns  'ok'; 'more': ready steps are left to dispatch; 'gone': the entry is not the worker's; 'duplicate': the
 --          same chain came before, this message is dropped; 'conflict': the id is another chain's; 'again': the
 --          prepared steps have expired

@@ -1,11 +1,12 @@
 -- Ends the hold of an account before its time. Jobs that are parked until the end of the hold become due now.
 --
 -- KEYS[1]  `{ns}:account:holds`
--- ARGV     1 namespace, 2 account, 3 when the hold would have ended (ms), for the pages after the first ('' = the first),
---          4 only if it is a hold of this `PROVIDER DIGEST` ('' = of any)
--- Returns  {when the hold would have ended (ms, -1: it was not held, or was released within the last minute because of 4), how many jobs became due; 1,000: there may be more}
--- Writes   `{ns}:account:holds`, `:reasons`, `:access` and `:released:ACCOUNT`, the control channel, `{ns}:lanes:retry`, `{ns}:lane:time`, the
---          wake channel
+-- ARGV     1 namespace, 2 account, 3 when the hold would have ended (ms), for the pages after the first ('' = the
+--          first), 4 only if it is a hold of this `PROVIDER DIGEST` ('' = of any)
+-- Returns  {when the hold would have ended (ms; -1: it was not held, or was released within the last minute because
+--          of 4), how many jobs became due (1,000: there may be more)}
+-- Writes   `{ns}:account:holds`, `:reasons`, `:access` and `:released:ACCOUNT`, the control channel,
+--          `{ns}:lanes:retry`, `{ns}:lane:time`, the wake channel
 -- Repeat   safe: it is not held
 -- Bound    1,000 jobs
 local account, until_ms, access = ARGV[2], tonumber(ARGV[3]), ARGV[4]

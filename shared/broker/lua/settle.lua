@@ -3,9 +3,9 @@
 --
 -- KEYS[1]  the journal
 -- ARGV     1 namespace, then of each job: queue, entry, worker, job id, attempt id ('' = none began), event, outcome
---          ('' = none), seconds that it is kept, reply ('' = none, see replies.lua), concurrency key ('' = none), 'kept' when anything
---          is stored under its entry id, dead letter ('' = none), the job id in it, seconds that a producer's own
---          id is known from now, usage (see consumption.lua), the chain step that it is as
+--          ('' = none), seconds that it is kept, reply ('' = none, see replies.lua), concurrency key ('' = none),
+--          'kept' when anything is stored under its entry id, dead letter ('' = none), the job id in it, seconds that a
+--          producer's own id is known from now, usage (see consumption.lua), the chain step that it is as
 --          `CHAIN INSTANCE OUTCOME NANO-DOLLARS` ('' = none), '1' when other steps read its outcome, the jobs that it
 --          spawns as a JSON list of [checkpoint, message] ('' = none), '1' when its producer chose the id
 -- Returns  of each job: 'ok'; 'ok ERROR': settled, but its chain could not go on; 'gone': another worker has it, its
@@ -25,7 +25,8 @@ local function job_at(at)
     event = ARGV[at + 5], outcome = ARGV[at + 6], ttl = ARGV[at + 7], reply = ARGV[at + 8],
     key = ARGV[at + 9], kept = ARGV[at + 10], dead_letter = ARGV[at + 11], dead_letter_id = ARGV[at + 12],
     id_ttl = ARGV[at + 13], usage = ARGV[at + 14], step = ARGV[at + 15], is_read = ARGV[at + 16],
-    children = ARGV[at + 17], owns_id = ARGV[at + 18] == '1', stream = NS .. ':queue:' .. queue, entry_id = entry_id_of(queue, entry),
+    children = ARGV[at + 17], owns_id = ARGV[at + 18] == '1',
+    stream = NS .. ':queue:' .. queue, entry_id = entry_id_of(queue, entry),
   }
 end
 

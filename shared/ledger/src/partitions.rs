@@ -95,7 +95,7 @@ async fn split_default(connection: &mut PgConnection, now: DateTime<Utc>) -> sql
         if !is_needed {
             return Ok(());
         }
-        tracing::info!(until = %end, "recorded attempts become a partition; recording goes on");
+        tracing::info!(until = %end, "moving the recorded attempts into a partition; recording continues");
         let sql = include_str!("../sql/begin_attempt_split.sql");
         run_when_unlocked(connection, sql, Some(end)).await?;
     }

@@ -53,8 +53,8 @@ impl AccountHolds {
         until.filter(|at| *at > now)
     }
 
-    /// Reads the holds of all workers from Redis. Releases those that a provider of `catalog` has outlived: it has
-    /// another key or address since.
+    /// Reads the holds of all workers from Redis. Releases those of another key or address than the provider has in
+    /// `catalog` now.
     pub(crate) async fn refresh(
         &self,
         broker: &Broker,

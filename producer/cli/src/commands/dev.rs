@@ -136,7 +136,7 @@ fn prepare(dir: &Path) -> Result<PathBuf, CommandError> {
     dir.canonicalize().map_err(wrong)
 }
 
-/// The user's word on the simulator.
+/// Whether the user asks for the simulator or refuses it.
 #[derive(Debug, Clone, Copy)]
 struct Simulator {
     wanted: bool,

@@ -214,7 +214,7 @@ async fn a_killed_split_is_continued() {
     let error = ledger.record(&of_wrong_clock).await.unwrap_err();
     assert!(error.is_transient() && !error.is_bad_data(), "{error}");
 
-    // Killed before the last step, for which somebody does not let go of a lock.
+    // Killed before the last step: another session holds a lock that it needs.
     let mut reading = ledger.pool.begin().await.unwrap();
     sqlx::raw_sql("LOCK TABLE attempts IN ACCESS SHARE MODE")
         .execute(&mut *reading)

@@ -19,8 +19,8 @@ const SAME_NAME: [&str; 10] = [
     "account",
 ];
 
-/// Refuses what stands in the `settings` of the provider that the file names `written`; `names` are the names of all
-/// providers.
+/// Refuses each key in the `settings` of a provider, with what to write instead. `written` is the provider's name in
+/// the file, `names` are those of all providers.
 pub(super) fn refuse(r: &mut Reader<'_>, written: &Text, raw: &RawProvider, names: &[&str]) {
     let Some(settings) = &raw.settings else {
         return;
