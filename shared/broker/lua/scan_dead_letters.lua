@@ -104,10 +104,12 @@ while rest > 0 and bytes < most_bytes and #answer < 3 + 3 * most_found do
     if text then
       bytes = bytes + #text
       local cut = string.find(text, ',"message":', 1, true)
-      local record = cut and string.sub(text, 1, cut - 1) .. '}' or text
+      -- Of the record only its last brace is missing, which is no part of a member.
+      local record = cut and string.sub(text, 1, cut - 1) or text
       if matches(record, text) then
         local at = #answer
-        answer[at + 1], answer[at + 2], answer[at + 3] = entry_ids[i], some[2 * i], return_all and text or record
+        answer[at + 1], answer[at + 2] = entry_ids[i], some[2 * i]
+        answer[at + 3] = (return_all or not cut) and text or record .. '}'
         if #answer >= 3 + 3 * most_found then break end
       end
     end

@@ -43,9 +43,11 @@ local function park(stream, queue, entry, id, lane, checkpoint)
   return true
 end
 
--- Appends an entry that has a checkpoint; returns its entry id. The caller stores the checkpoint.
-local function append_entry(queue, fields)
-  return entry_id_of(queue, redis.call('XADD', NS .. ':queue:' .. queue, '*', '_checkpoint', '1', unpack(fields)))
+-- Appends an entry that has a checkpoint, of `fields`, or of those from `first` to `last`; returns its entry id. The
+-- caller stores the checkpoint.
+local function append_entry(queue, fields, first, last)
+  local stream = NS .. ':queue:' .. queue
+  return entry_id_of(queue, redis.call('XADD', stream, '*', '_checkpoint', '1', unpack(fields, first, last)))
 end
 
 -- Appends an entry and stores its checkpoint; returns its entry id.

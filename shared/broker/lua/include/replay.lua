@@ -8,17 +8,17 @@ local FIXED = 7
 
 -- The dead letters of ARGV from position `at` on, each given as: entry id, job id, time of death (ms; a change moves
 -- it), queue, checkpoint, event, the number of texts that follow, then these: the fields of the message and their
--- values in turn.
+-- values in turn. The fields stay in ARGV, so that a replay of thousands does not copy them.
 local function parse_dead_letters(at)
   local dead_letters = {}
   while at <= #ARGV do
-    local fields, count = {}, tonumber(ARGV[at + 6])
-    for i = 1, count do fields[i] = ARGV[at + FIXED - 1 + i] end
+    local first = at + FIXED
+    local last = first + tonumber(ARGV[at + 6]) - 1
     dead_letters[#dead_letters + 1] = {
       entry_id = ARGV[at], id = ARGV[at + 1], died = tonumber(ARGV[at + 2]), queue = ARGV[at + 3],
-      checkpoint = ARGV[at + 4], event = ARGV[at + 5], fields = fields,
+      checkpoint = ARGV[at + 4], event = ARGV[at + 5], first_field = first, last_field = last,
     }
-    at = at + FIXED + count
+    at = last + 1
   end
   return dead_letters
 end
@@ -52,7 +52,7 @@ local function replay_dead_letters(dead_letters, room)
       seen[dead_letter.entry_id] = true
       events[#events + 1] = dead_letter.event
       continue_chain(id, dead_letter.checkpoint)
-      entry_id = append_entry(dead_letter.queue, dead_letter.fields)
+      entry_id = append_entry(dead_letter.queue, ARGV, dead_letter.first_field, dead_letter.last_field)
       ids[#ids + 1], removed[#removed + 1], results[#results + 1] = id, dead_letter.entry_id, NS .. ':result:' .. id
       checkpoints[#checkpoints + 1], checkpoints[#checkpoints + 2] = entry_id, dead_letter.checkpoint
     end
