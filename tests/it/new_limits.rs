@@ -106,17 +106,21 @@ async fn calls_in_flight_are_held_and_counted_once() {
     let stack = Stack::start(Options::default()).await.unwrap();
     configure(&stack, "");
     let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
-    let slow = json!({"prompt": "[[tokens=100,4000]] [[latency=12000]] slow", "max_tokens": 4000});
-    let ids = stack.enqueue(&[slow.to_string()]).await.unwrap();
+    let held = json!({"prompt": "[[tokens=100,4000]] [[hold]] x", "max_tokens": 4000});
+    let ids = stack.enqueue(&[held.to_string()]).await.unwrap();
     stack.wait_for_calls(1).await.unwrap();
 
     let budget = "budgets: [{name: b, scope: overall, limit_usd: 1, per: ever, kind: hard}]";
     reconfigure(&stack, &[&worker, &scheduler], budget).await;
     complete(&stack, 1, &job()).await;
     let (spent, held) = used(&stack).await.unwrap();
-    assert!(held >= "0.04".parse().unwrap(), "the slow call: {held}");
+    assert!(
+        held >= "0.04".parse().unwrap(),
+        "the call in flight: {held}"
+    );
     assert_eq!(spent, held + "0.04025".parse().unwrap());
 
+    stack.simulator.release();
     stack.successes(&ids).await.unwrap();
     uses(&stack, "0.0805").await;
     complete(&stack, 1, &job()).await;

@@ -1,6 +1,11 @@
 //! One client's connection.
 
-use std::{io, pin::pin, time::Duration};
+use std::{
+    future::{Future, pending},
+    io,
+    pin::pin,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -116,6 +121,7 @@ impl Link {
             }
             _ => Outcome {
                 delay: Duration::ZERO,
+                held: false,
                 end: End::Respond(control(state, &request, &mut self.output)),
                 bill: None,
                 flight: None,
@@ -139,20 +145,25 @@ impl Link {
     ) -> io::Result<bool> {
         let Outcome {
             delay,
+            held,
             end,
             bill,
             flight,
         } = outcome;
-        if !delay.is_zero() || !matches!(end, End::Respond(_)) {
+        if held || !delay.is_zero() || !matches!(end, End::Respond(_)) {
             // Earlier answers do not wait for this one.
             let response = self.output.split_off(mark);
             self.flush(state).await?;
             self.output = response;
-            let forever = Duration::from_hours(365 * 24);
-            if !self
-                .wait(if end == End::Hang { forever } else { delay })
-                .await
-            {
+            let over = async {
+                match end {
+                    End::Hang => pending().await,
+                    _ if held => state.released().await,
+                    _ => {}
+                }
+                sleep(delay).await;
+            };
+            if !self.wait(over).await {
                 if let Some(flight) = flight {
                     flight.abandoned();
                 }
@@ -173,17 +184,14 @@ impl Link {
         Ok(true)
     }
 
-    /// Waits; false if the client disconnects meanwhile.
-    async fn wait(&mut self, delay: Duration) -> bool {
-        if delay.is_zero() {
-            return true;
-        }
+    /// Waits until something is over; false if the client disconnects meanwhile.
+    async fn wait(&mut self, over: impl Future<Output = ()>) -> bool {
         self.forget_taken();
-        let mut timer = pin!(sleep(delay));
+        let mut over = pin!(over);
         loop {
             tokio::select! {
                 biased;
-                () = &mut timer => return true,
+                () = &mut over => return true,
                 read = self.stream.read_buf(&mut self.input), if self.input.len() < READ_AHEAD => {
                     if !matches!(read, Ok(more) if more > 0) {
                         return false;

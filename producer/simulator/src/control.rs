@@ -28,10 +28,14 @@ pub(super) fn control(state: &State, request: &Request<'_>, out: &mut Vec<u8>) -
             state.reset();
             Ok(json(&json!({"status": "ok"})))
         }
+        ("POST", "/release") => {
+            state.release();
+            Ok(json(&json!({"status": "ok"})))
+        }
         (
             _,
             "/health" | "/stats" | "/invoice" | "/calls" | "/requests" | "/faults" | "/limits"
-            | "/reset",
+            | "/reset" | "/release",
         ) => Err((405, "this endpoint takes another method".to_owned())),
         (_, path) if super::exchange::route(path).is_some() => {
             Err((405, "this endpoint takes POST".to_owned()))

@@ -27,6 +27,8 @@ const DAYS_QUOTA: u32 = 250;
 pub(super) struct Outcome<'s> {
     /// How long to wait first.
     pub(super) delay: Duration,
+    /// Whether to wait for the release of held calls as well.
+    pub(super) held: bool,
     pub(super) end: End,
     /// The bill to mark as answered once the answer is written.
     pub(super) bill: Option<BillKey>,
@@ -116,6 +118,7 @@ pub(super) fn exchange<'s>(
 /// An outcome without its flight.
 struct Verdict {
     delay: Duration,
+    held: bool,
     end: End,
     bill: Option<BillKey>,
 }
@@ -124,6 +127,7 @@ impl Verdict {
     fn into_outcome(self, flight: Flight<'_>) -> Outcome<'_> {
         Outcome {
             delay: self.delay,
+            held: self.held,
             end: self.end,
             bill: self.bill,
             flight: Some(flight),
@@ -193,6 +197,7 @@ impl Call<'_, '_> {
         };
         Verdict {
             delay,
+            held: markers.held,
             end: self.answer(&answer, standing),
             bill: Some(bill),
         }
@@ -234,6 +239,7 @@ impl Call<'_, '_> {
         if ending == Ending::Dropped {
             return Err(Verdict {
                 delay: told,
+                held: false,
                 end: End::Close,
                 bill: None,
             });
@@ -295,6 +301,7 @@ impl Call<'_, '_> {
         );
         Verdict {
             delay: Duration::ZERO,
+            held: false,
             end: End::Respond(reply.status),
             bill: None,
         }

@@ -14,6 +14,7 @@
 //! | `GET /requests` | the bodies of calls that were kept; see [`KeptRequest`] |
 //! | `GET /limits`, `POST /limits` | what a provider, or each of them, lets through; see [`Limits`] |
 //! | `GET /faults`, `POST /faults` | misbehaviour of a provider, or of all; see [`Faults`] |
+//! | `POST /release` | releases calls that `[[hold]]` holds; none are held from then on |
 //! | `POST /reset` | forgets bills, counts, faults, failures and kept requests; limits are those of the start |
 //! | `GET /health` | answers when the simulator runs |
 //!
@@ -36,6 +37,7 @@
 //! | Marker | Effect | Billed |
 //! |---|---|---|
 //! | `[[latency=MS]]` | the answer, or the error, takes so many milliseconds | |
+//! | `[[hold]]` | the answer waits for `POST /release` | |
 //! | `[[status=CODE]]` | an error of this status, 400 to 599 | no |
 //! | `[[retry_after=SECONDS]]` | the error asks for this wait; fractions are allowed | |
 //! | `[[fail_first=N:STATUS]]` | the first N calls with exactly this prompt, in any dialect, fail so | no |
@@ -227,6 +229,11 @@ impl Simulator {
     /// Replaces the limits of one provider, or of all.
     pub fn set_limits(&self, provider: Option<&str>, limits: Limits) {
         self.state.accounts.set_limits(provider, limits);
+    }
+
+    /// Releases the calls that `[[hold]]` holds; until the next reset none are held.
+    pub fn release(&self) {
+        self.state.release();
     }
 
     /// Forgets bills, counts, faults, failures and kept requests; limits are those of the start.

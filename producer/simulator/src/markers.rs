@@ -37,6 +37,8 @@ pub(super) enum Ending {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Markers<'a> {
     pub(super) latency: Option<Duration>,
+    /// Whether the answer waits for `POST /release`.
+    pub(super) held: bool,
     pub(super) status: Option<u16>,
     pub(super) retry_after: Option<Duration>,
     /// How many first calls with this prompt fail, and with which status.
@@ -73,6 +75,7 @@ impl<'a> Markers<'a> {
         let (name, value) = inside.split_once('=').unwrap_or((inside, ""));
         match (name, value) {
             ("latency", _) => self.latency = Some(Duration::from_millis(value.parse().ok()?)),
+            ("hold", "") => self.held = true,
             ("status", _) => self.status = Some(status(value)?),
             ("retry_after", _) => self.retry_after = Some(seconds(value)?),
             ("fail_first", _) => {
@@ -155,13 +158,14 @@ mod tests {
     #[test]
     fn every_marker_is_understood() {
         let markers = Markers::read(
-            "a [[latency=20]][[status=529]] b [[retry_after=1.5]] [[fail_first=2:503]] \
+            "a [[latency=20]][[hold]][[status=529]] b [[retry_after=1.5]] [[fail_first=2:503]] \
              [[tokens=10, 20]] [[cached=3]] [[reasoning=4]] [[echo=hello there]] [[call]] [[keep]] c",
         );
         assert_eq!(
             markers,
             Markers {
                 latency: Some(Duration::from_millis(20)),
+                held: true,
                 status: Some(529),
                 retry_after: Some(Duration::from_millis(1500)),
                 fail_first: Some((2, 503)),
@@ -206,6 +210,7 @@ mod tests {
             "[[retry_after=-1]]",
             "[[retry_after=NaN]]",
             "[[drop=1]]",
+            "[[hold=1]]",
             "[drop]",
         ] {
             assert_eq!(Markers::read(text), Markers::default(), "{text}");

@@ -11,6 +11,7 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::{
     Settings,
@@ -31,6 +32,8 @@ pub(super) struct State {
     load: Load,
     /// How often each prompt with `fail_first` has failed.
     failed: Mutex<HashMap<Box<str>, u32>>,
+    /// Whether held calls are released.
+    released: watch::Sender<bool>,
     serial: AtomicU64,
     /// The requests to be kept, newest last.
     kept: Mutex<VecDeque<KeptRequest>>,
@@ -56,6 +59,7 @@ impl State {
             accounts: Accounts::new(settings.limits),
             load: Load::default(),
             failed: Mutex::default(),
+            released: watch::Sender::new(false),
             serial: AtomicU64::new(0),
             kept: Mutex::default(),
         }
@@ -103,11 +107,23 @@ impl State {
         fails
     }
 
+    /// Releases the calls that are held; until the next reset no call is held.
+    pub(super) fn release(&self) {
+        self.released.send_replace(true);
+    }
+
+    /// Waits until held calls are released.
+    pub(super) async fn released(&self) {
+        // The sender lives as long as the state.
+        drop(self.released.subscribe().wait_for(|is| *is).await);
+    }
+
     /// Forgets bills, counts, faults, failures and kept requests; limits are those of the start.
     pub(super) fn reset(&self) {
         self.invoice.clear();
         self.accounts.clear();
         self.load.clear();
+        self.released.send_replace(false);
         lock(&self.failed).clear();
         lock(&self.kept).clear();
     }

@@ -89,3 +89,20 @@ async fn faults_are_checked_kept_and_applied_to_their_provider() {
     assert_eq!(rig.gemini("hi").send().await.unwrap().status(), 200);
     assert!(start.elapsed() >= Duration::from_millis(50));
 }
+
+#[tokio::test]
+async fn a_held_call_is_answered_when_it_is_released() {
+    let rig = Rig::start();
+    let release = async {
+        while rig.simulator.stats().requests == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(rig.openai("another").send().await.unwrap().status(), 200);
+        assert_eq!(rig.simulator.stats().in_flight, 1);
+        rig.post("/release").send().await.unwrap()
+    };
+    let (held, released) = tokio::join!(rig.openai("[[hold]]").send(), release);
+    assert_eq!(released.status(), 200);
+    assert_eq!(held.unwrap().status(), 200);
+    assert_eq!(rig.openai("[[hold]]").send().await.unwrap().status(), 200);
+}
