@@ -18,7 +18,7 @@ use longshore_ledger::LedgerError;
 use longshore_policy::limits::{LimitRecord, Meters, WindowDefinition, WindowLimit};
 use longshore_service::backoff::{Backoff, Schedule};
 
-use self::correction::{CallInFlight, Correction, calls_in_flight};
+use self::correction::{CallInFlight, Correction, Unended, calls_in_flight};
 use crate::duty::{Background, Timer};
 
 /// Every process has applied a change of the configuration after this time.
@@ -73,6 +73,8 @@ pub(crate) async fn follow_limits(background: Background, interval: Duration) {
 struct Follower {
     /// Limits whose record says something else than the configuration: since when.
     noticed: BTreeMap<String, (WindowDefinition, Instant)>,
+    /// Whether it has read the records once.
+    has_run: bool,
     /// Limits some of whose calls are not in the ledger yet.
     incomplete: BTreeMap<String, Incomplete>,
 }
@@ -81,8 +83,6 @@ struct Follower {
 struct Incomplete {
     due: Instant,
     pauses: Backoff,
-    /// When none of these calls was running any more; their events are older.
-    ended_by: Option<DateTime<Utc>>,
 }
 
 impl Incomplete {
@@ -90,7 +90,6 @@ impl Incomplete {
         let mut new = Self {
             due: Instant::now(),
             pauses: Backoff::new(PAUSES),
-            ended_by: None,
         };
         new.delay();
         new
@@ -126,23 +125,24 @@ impl Follower {
         limits: &[WindowLimit],
         records: &Records,
     ) -> Result<(), FollowError> {
-        let is_first_run = records.is_empty();
-        let due = self.due(limits, records);
+        let is_unused = !self.has_run && records.is_empty() && is_unused(background).await?;
+        self.has_run = true;
+        let due = self.due(limits, records, is_unused);
         if due.is_empty() {
             return Ok(());
         }
         let now = server_time(background).await?;
-        let from = if is_first_run {
-            // No call is drafted without these limits.
+        let from = if is_unused {
+            // The limits count from the first call on.
             now - TimeDelta::from_std(BEGUN_AFTER).unwrap_or_default()
         } else {
             tokio::time::sleep(BEGUN_AFTER).await;
             now
         };
-        let in_flight = calls_in_flight(&background.broker, from).await?;
+        let unended = Unended::read(&background.broker, from).await?;
         for limit in due {
             let read = records.get(&limit.name);
-            introduce(background, limit, read, from, &in_flight).await?;
+            introduce(background, limit, read, from, &unended.calls).await?;
             self.noticed.remove(&limit.name);
             self.incomplete
                 .insert(limit.name.clone(), Incomplete::new());
@@ -150,8 +150,14 @@ impl Follower {
         Ok(())
     }
 
-    /// The limits that differ from their records, once every process has applied the change.
-    fn due<'l>(&mut self, limits: &'l [WindowLimit], records: &Records) -> Vec<&'l WindowLimit> {
+    /// The limits that differ from their records, once every process has applied the change; in an unused namespace at
+    /// once.
+    fn due<'l>(
+        &mut self,
+        limits: &'l [WindowLimit],
+        records: &Records,
+        is_unused: bool,
+    ) -> Vec<&'l WindowLimit> {
         let is_followed = |limit: &WindowLimit| {
             let read = records.get(&limit.name);
             read.is_some_and(|read| read.record.definition() == Some(&limit.definition))
@@ -170,7 +176,7 @@ impl Follower {
                 if *definition != limit.definition {
                     (*definition, *since) = (limit.definition.clone(), now);
                 }
-                records.is_empty() || now.duration_since(*since) >= APPLIED_AFTER
+                is_unused || now.duration_since(*since) >= APPLIED_AFTER
             })
             .collect()
     }
@@ -191,20 +197,21 @@ impl Follower {
             return Ok(());
         }
         state.delay();
-        let in_flight = calls_in_flight(&background.broker, read.record.counts_since()).await?;
-        let now = server_time(background).await?;
-        state.ended_by = in_flight.is_empty().then(|| state.ended_by.unwrap_or(now));
-        let oldest = background.broker.events().oldest_unrecorded().await?;
-        let is_exact = state.ended_by.is_some_and(|ended_by| {
-            oldest.is_none_or(|oldest| oldest > ended_by.timestamp_millis())
-        });
+        let counts_since = read.record.counts_since();
+        let unended = Unended::read(&background.broker, counts_since).await?;
+        if !unended.others_are_recorded {
+            // The window holds what they reserved.
+            return Ok(());
+        }
+        let is_exact = unended.calls.is_empty();
         let record = if is_exact {
             read.record.exact()
         } else {
             read.record.clone()
         };
+        let now = server_time(background).await?;
         let correction = Correction::new(background, limit, &record, now);
-        let windows = correction.windows(&in_flight).await?;
+        let windows = correction.windows(&unended.calls).await?;
         background
             .broker
             .limits()
@@ -215,6 +222,19 @@ impl Follower {
         }
         Ok(())
     }
+}
+
+/// Whether no call has begun yet.
+async fn is_unused(background: &Background) -> Result<bool, FollowError> {
+    let now = server_time(background).await?;
+    Ok(background
+        .broker
+        .events()
+        .oldest_unrecorded()
+        .await?
+        .is_none()
+        && !background.ledger.has_attempts().await?
+        && calls_in_flight(&background.broker, now).await?.is_empty())
 }
 
 /// Notes the end of limits that the configuration no longer has: they miss calls if they return.

@@ -1,5 +1,7 @@
 //! A limit that is introduced in the middle of a window starts from what the ledger knows.
 
+use std::time::Duration;
+
 use longshore_protocol::{id::JobId, money::Usd, state::JobState};
 use longshore_tests::stack::{Options, Process, Stack, eventually};
 use serde_json::{Value, json};
@@ -20,10 +22,19 @@ fn configure(stack: &Stack, rest: &str) {
 
 /// Changes the configuration of running processes.
 async fn reconfigure(stack: &Stack, processes: &[&Process], rest: &str) {
-    let reloads = |process: &Process| {
+    let logged = |process: &Process, what: &str| {
         let log = std::fs::read_to_string(process.log()).unwrap();
-        log.matches("configuration reloaded").count()
+        log.matches(what).count()
     };
+    eventually("the processes have read their configuration", || async {
+        for process in processes {
+            anyhow::ensure!(logged(process, " started") > 0);
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let reloads = |process: &Process| logged(process, "configuration reloaded");
     let before: Vec<usize> = processes.iter().map(|process| reloads(process)).collect();
     configure(stack, rest);
     eventually("the configuration is applied", || async {
@@ -124,6 +135,35 @@ async fn calls_in_flight_are_held_and_counted_once() {
     stack.successes(&ids).await.unwrap();
     uses(&stack, "0.0805").await;
     complete(&stack, 1, &job()).await;
+    uses(&stack, "0.12075").await;
+    check_books(&stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_wait_until_the_ledger_has_the_calls_that_have_ended() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    configure(&stack, "");
+    let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
+    complete(&stack, 1, &job()).await;
+    stack.recorded().await.unwrap();
+    let postgres = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
+    // It can be read, and nothing is recorded.
+    let mut busy = postgres.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE attempts IN EXCLUSIVE MODE")
+        .execute(&mut *busy)
+        .await
+        .unwrap();
+    complete(&stack, 2, &job()).await;
+
+    let budget = "budgets: [{name: b, scope: overall, limit_usd: 0.13, per: ever, kind: hard, at_limit: dead_letter}]";
+    reconfigure(&stack, &[&worker, &scheduler], budget).await;
+    let id = stack.enqueue(&[job().to_string()]).await.unwrap();
+    // Without what is not recorded, there would be room for it.
+    let ended = tokio::time::timeout(Duration::from_secs(5), stack.outcomes(&id)).await;
+    assert!(ended.is_err(), "{ended:?}");
+    busy.rollback().await.unwrap();
+    let ends = stack.outcomes(&id).await.unwrap();
+    assert_eq!(ends[0].state, JobState::Discarded, "{ends:?}");
     uses(&stack, "0.12075").await;
     check_books(&stack).await;
 }

@@ -1,6 +1,9 @@
 //! By how much the windows of a limit are wrong.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::{Broker, BrokerError, JournaledAttempt, OpenWindow, WindowCorrection};
@@ -19,11 +22,44 @@ const MOST_OWNERS: u32 = 10_000;
 /// A chain without a call for so long is not corrected: there may be millions, and hardly one runs on.
 const CHAIN_RESTS: TimeDelta = TimeDelta::days(1);
 
+/// How long a correction waits for the record of calls that have ended. Jobs wait for it, at most a minute.
+const RECORDED_WITHIN: Duration = Duration::from_secs(30);
+
+/// The time between two looks at what is recorded.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// A call in flight.
 pub(super) struct CallInFlight {
     journaled: JournaledAttempt,
     attempt: AttemptRecord,
     labels: JobLabels,
+}
+
+/// The calls in flight at a time, and whether the ledger has all others that began before it.
+pub(super) struct Unended {
+    pub(super) calls: Vec<CallInFlight>,
+    pub(super) others_are_recorded: bool,
+}
+
+impl Unended {
+    /// Of the calls that began before `before`. Waits for the records of those that have ended, but not for long: no
+    /// events are recorded while Postgres is away.
+    pub(super) async fn read(broker: &Broker, before: DateTime<Utc>) -> Result<Self, BrokerError> {
+        let calls = calls_in_flight(broker, before).await?;
+        let read_ms = broker.server().time_ms().await?;
+        let last_look = Instant::now() + RECORDED_WITHIN;
+        loop {
+            let oldest = broker.events().oldest_unrecorded().await?;
+            let others_are_recorded = oldest.is_none_or(|oldest| oldest > read_ms);
+            if others_are_recorded || Instant::now() >= last_look {
+                return Ok(Self {
+                    calls,
+                    others_are_recorded,
+                });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
 }
 
 /// The calls in flight that began before `before`.
@@ -75,7 +111,8 @@ impl<'a> Correction<'a> {
         }
     }
 
-    /// The corrections of all windows: by the ledger, and by the calls that are still in flight.
+    /// The corrections of all windows: by the ledger, and by the calls that are in flight. A call of these that has ended
+    /// meanwhile counts as if it were still in flight.
     pub(super) async fn windows(
         &self,
         in_flight: &[CallInFlight],
@@ -90,7 +127,15 @@ impl<'a> Correction<'a> {
             windows.entry(String::new()).or_default();
         }
         for uncounted in self.record.uncounted(self.start) {
-            self.add_recorded(&uncounted, &open, &mut windows).await?;
+            let calls = WindowCalls {
+                except: in_flight
+                    .iter()
+                    .map(|call| call.attempt.attempt_id)
+                    .collect(),
+                ..calls_of(&uncounted, &open)
+            };
+            self.add_recorded(&calls, uncounted.is_excess, &mut windows)
+                .await?;
         }
         for call in in_flight {
             self.add_in_flight(call, &mut windows);
@@ -103,13 +148,12 @@ impl<'a> Correction<'a> {
 
     async fn add_recorded(
         &self,
-        uncounted: &UncountedCalls<'_>,
-        open: &[OpenWindow],
+        calls: &WindowCalls,
+        is_excess: bool,
         windows: &mut BTreeMap<String, WindowCorrection>,
     ) -> Result<(), FollowError> {
-        let calls = calls_of(uncounted, open);
         let ledger = &self.background.ledger;
-        let sums = ledger.window_usage(&calls, MOST_OWNERS).await?;
+        let sums = ledger.window_usage(calls, MOST_OWNERS).await?;
         if sums.len() >= usize::try_from(MOST_OWNERS).unwrap_or(usize::MAX) {
             tracing::warn!(
                 limit = self.limit.name,
@@ -122,7 +166,7 @@ impl<'a> Correction<'a> {
                 Unit::NanoUsd => sum.nano_usd,
             };
             let units = i64::try_from(units).unwrap_or(i64::MAX);
-            let units = if uncounted.is_excess { -units } else { units };
+            let units = if is_excess { -units } else { units };
             let window = windows.entry(sum.owner).or_default();
             window.used = window.used.saturating_add(units);
         }
@@ -185,5 +229,6 @@ fn calls_of(uncounted: &UncountedCalls<'_>, open: &[OpenWindow]) -> WindowCalls 
         chain,
         by,
         ends: ends.collect(),
+        except: Vec::new(),
     }
 }

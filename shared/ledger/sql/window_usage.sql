@@ -2,7 +2,8 @@
 --
 -- Parameters: $1 start and $2 end (exclusive) of when the calls began; $3 platforms, $4 tenant, $5 chain, NULL means any;
 --             $6 'tenant' or 'chain' sums each by itself, '' sums all; $7 chains without a call since then are left out,
---             NULL means none; $8 owners whose calls end earlier, at $9; $10 maximum number of sums.
+--             NULL means none; $8 owners whose calls end earlier, at $9; $10 maximum number of sums; $11 calls to leave
+--             out.
 -- Result:     owner ('' for all), requests that the provider counts, nano-dollars; the greatest sums first. A call of
 --             unknown cost counts with its reservation.
 WITH calls AS (
@@ -11,6 +12,7 @@ WITH calls AS (
         started_at, outcome, status, error_class, cost_usd, reserved_usd
     FROM attempts
     WHERE started_at >= $1 AND started_at < $2
+        AND attempt_id <> ALL ($11)
         AND ($3::text[] IS NULL OR platform = ANY ($3))
         AND ($4::text IS NULL OR tenant = $4)
         AND ($5::text IS NULL OR chain_id = $5)

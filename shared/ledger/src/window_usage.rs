@@ -1,7 +1,9 @@
 //! What calls used of the windows of limits, for limits that did not count them.
 
 use chrono::{DateTime, Utc};
+use longshore_protocol::id::AttemptId;
 use sqlx::{FromRow, Row as _, postgres::PgRow};
+use uuid::Uuid;
 
 use super::{Ledger, LedgerError, rows::decode_count, sanitize};
 
@@ -19,6 +21,8 @@ pub struct WindowCalls {
     pub by: UsageBy,
     /// Owners for which only calls before another time count, if it is in the span.
     pub ends: Vec<(String, DateTime<Utc>)>,
+    /// Calls that do not count.
+    pub except: Vec<AttemptId>,
 }
 
 /// How the usage of a window is summed.
@@ -54,6 +58,14 @@ impl FromRow<'_, PgRow> for WindowUse {
 }
 
 impl Ledger {
+    /// Whether any attempt is recorded.
+    pub async fn has_attempts(&self) -> Result<bool, LedgerError> {
+        sqlx::query_scalar(include_str!("../sql/has_attempts.sql"))
+            .fetch_one(&mut *self.acquire().await?)
+            .await
+            .map_err(|cause| self.failed(cause))
+    }
+
     /// What the calls used, the greatest sums first.
     pub async fn window_usage(
         &self,
@@ -70,6 +82,7 @@ impl Ledger {
             .iter()
             .map(|(owner, at)| (owner.as_str(), sanitize::timestamp(*at)))
             .unzip();
+        let except: Vec<Uuid> = calls.except.iter().map(|id| id.0).collect();
         sqlx::query_as(include_str!("../sql/window_usage.sql"))
             .bind(sanitize::timestamp(calls.from))
             .bind(sanitize::timestamp(calls.to))
@@ -81,6 +94,7 @@ impl Ledger {
             .bind(owners)
             .bind(ends)
             .bind(i64::from(most))
+            .bind(except)
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))

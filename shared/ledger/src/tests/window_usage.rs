@@ -30,6 +30,7 @@ fn all(from: u64, to: u64) -> WindowCalls {
         chain: None,
         by: UsageBy::Total,
         ends: Vec::new(),
+        except: Vec::new(),
     }
 }
 
@@ -46,6 +47,7 @@ async fn usage_is_summed_as_limits_count_it() {
         call(4, "a", "x", Some("2")),
         refused,
     ];
+    let except = calls[3].attempt_id;
     let events: Vec<(EventId, Event)> = (1..)
         .map(version)
         .zip(calls.map(|attempt| Event {
@@ -53,7 +55,9 @@ async fn usage_is_summed_as_limits_count_it() {
             ..Event::default()
         }))
         .collect();
+    assert!(!ledger.has_attempts().await.unwrap());
     ledger.record(&events).await.unwrap();
+    assert!(ledger.has_attempts().await.unwrap());
 
     let sums = async |calls: WindowCalls| -> Vec<(String, u64, u64)> {
         let sums = ledger.window_usage(&calls, 10).await.unwrap();
@@ -71,6 +75,11 @@ async fn usage_is_summed_as_limits_count_it() {
         ..all(0, 9)
     };
     assert_eq!(sums(of_a).await, total(3, 5_000_000_002));
+    let without_one = WindowCalls {
+        except: vec![except],
+        ..all(0, 9)
+    };
+    assert_eq!(sums(without_one).await, total(3, 4_000_000_002));
     let of_y = WindowCalls {
         tenant: Some("y".to_owned()),
         ..all(0, 5)
