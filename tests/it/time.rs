@@ -172,6 +172,19 @@ async fn when_all_providers_fail_the_dead_letter_names_them() {
         error.contains("Tried: ") && error.contains("openai") && error.contains("gemini"),
         "{error}"
     );
+    let bound = stack
+        .xadd(&[(
+            "job",
+            r#"{"prompt":"[[status=400]] no","platform":"gemini","fallback":false}"#,
+        )])
+        .await
+        .unwrap();
+    let error = stack.outcome(&bound).await.unwrap().error.unwrap();
+    assert!(
+        error.starts_with("gemini: Request rejected (HTTP 400). ")
+            && error.ends_with(". No other platform was tried, because `fallback` is false"),
+        "{error}"
+    );
     let (_, dead_letter, _) = stack
         .broker
         .dead_letters()

@@ -163,7 +163,6 @@ fn all_failed(job: &Job, last_error: Option<&CallError>) -> Discard {
             tried.push(platform);
         }
     }
-    let tried = tried.join(", ");
     let (class, message) = match (last_error, checkpoint.history.last()) {
         (Some(error), _) => (error.class, error.message.as_str()),
         (None, Some(past)) => (past.error_class, past.error.as_str()),
@@ -172,8 +171,16 @@ fn all_failed(job: &Job, last_error: Option<&CallError>) -> Discard {
     let raised = checkpoint.token_limit.map_or_else(String::new, |limit| {
         format!(", with `max_tokens` raised to {limit}")
     });
-    Discard::new(
-        class.as_str(),
-        format!("All platforms failed. Last error: {message}. Tried: {tried}{raised}"),
-    )
+    let message = message.trim_end_matches('.');
+    let is_bound = progress
+        .envelope
+        .as_ref()
+        .is_some_and(|envelope| !envelope.fallback);
+    let text = if is_bound && tried.len() == 1 {
+        format!("{message}{raised}. No other platform was tried, because `fallback` is false")
+    } else {
+        let tried = tried.join(", ");
+        format!("All platforms failed. Last error: {message}. Tried: {tried}{raised}")
+    };
+    Discard::new(class.as_str(), text)
 }

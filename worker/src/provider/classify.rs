@@ -18,6 +18,9 @@ const LONGEST_MESSAGE: usize = 500;
 /// Shorter prompts are not removed from messages: they are words that occur in any message.
 const SHORTEST_PROMPT: usize = 12;
 
+/// No provider gives keys as short as this that are words.
+const LONGEST_PLACEHOLDER: usize = 12;
+
 /// The prompt exceeds the context window.
 const TOO_LONG: [&str; 19] = [
     "context_length_exceeded",
@@ -350,9 +353,20 @@ pub(crate) fn shorten(message: String) -> String {
     }
 }
 
+/// Whether a key is a word, such as `ollama` or `none`, for a server that takes any. To hide it would hide the word
+/// wherever the message uses it.
+fn is_placeholder(key: &str) -> bool {
+    key.len() <= LONGEST_PLACEHOLDER && key.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
 fn refuse_secrets(message: &str, secrets: &[&str], call: &Call) -> String {
+    let secrets: Vec<&str> = secrets
+        .iter()
+        .copied()
+        .filter(|key| !is_placeholder(key))
+        .collect();
     let mut message = message.to_owned();
-    for secret in secrets {
+    for secret in &secrets {
         message = message.replace(secret, "***");
     }
     let prompts = call

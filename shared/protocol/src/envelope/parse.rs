@@ -418,8 +418,23 @@ fn messages(fields: &mut Fields<'_>) -> Result<Vec<ChatMessage>, Malformed> {
         (None, None) => Err(Malformed::new(
             MalformedCode::NoPrompt,
             "prompt",
-            "expected `prompt`, or `messages`, but got neither",
+            no_prompt(fields),
         )),
+    }
+}
+
+/// What a message without a prompt has instead.
+fn no_prompt(fields: &Fields<'_>) -> String {
+    let expected = ["prompt", "messages"];
+    let misspelt = fields.0.iter().find_map(|(name, _)| {
+        let meant = |meant: &&str| strsim::levenshtein(name, meant) <= 2;
+        Some((name, expected.into_iter().find(meant)?))
+    });
+    match misspelt {
+        Some((name, meant)) => {
+            format!("expected `prompt`, or `messages`, but got `{name}`; did you mean `{meant}`?")
+        }
+        None => "expected `prompt`, or `messages`, but got neither".to_owned(),
     }
 }
 

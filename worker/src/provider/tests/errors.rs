@@ -6,7 +6,7 @@ use chrono::DateTime;
 use http::{HeaderMap, HeaderValue, header};
 use longshore_policy::catalog::Service;
 use longshore_protocol::{
-    call::{CallCost, ErrorClass, Usage},
+    call::{CallCost, CallError, ErrorClass, Usage},
     clock::local_time,
 };
 use serde_json::{Value, json};
@@ -174,6 +174,13 @@ fn errors_for_people_name_the_provider_and_contain_no_secret() {
             "Incorrect API key provided: sk-proj-********mnop. Look"
         ),
         "Invalid API key for OpenAI. Incorrect API key provided: *** Look"
+    );
+    let local = CallError::new(ErrorClass::BadRequest, "try `ollama pull`");
+    let summary = "ollama: Request rejected".to_owned();
+    assert_eq!(
+        explain(summary, &["ollama"], &call(), local).message,
+        "ollama: Request rejected. try `ollama pull`",
+        "a placeholder is no secret"
     );
     let long = message_for(400, &"ä".repeat(9999));
     assert_eq!(long.chars().count(), 500);

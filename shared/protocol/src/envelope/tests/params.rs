@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{super::FIELDS, MalformedCode as C, envelope, flat, hash_of, job, read, wrong};
 use crate::call::{Part, ReasoningEffort, Role, ToolChoice};
+use crate::envelope::RawMessage;
 
 fn weather() -> Value {
     json!({"type": "function", "function": {"name": "weather", "description": "Tells it",
@@ -231,6 +232,17 @@ fn each_mistake_in_a_message_says_where_it_is() {
         let error = conversation(&messages).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn a_misspelt_prompt_is_named() {
+    let error = |message: RawMessage| read(&message).unwrap_err().to_string();
+    assert_eq!(
+        error(job(r#"{"promt":"p","top_p":1}"#)),
+        "field `prompt`: expected `prompt`, or `messages`, but got `promt`; did you mean `prompt`?"
+    );
+    assert!(error(flat(&[("message", "p")])).ends_with("did you mean `messages`?"));
+    assert!(error(flat(&[("text", "p")])).ends_with("but got neither"));
 }
 
 #[test]
