@@ -44,6 +44,22 @@ pub struct CostLine {
     pub unknown_cost_attempts: u64,
 }
 
+/// A label by which no totals are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CostLabel {
+    Chain,
+    Queue,
+}
+
+impl CostLabel {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Chain => "chain",
+            Self::Queue => "queue",
+        }
+    }
+}
+
 /// The cost of attempts. Duplicates count, because the provider charges for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CostSummary {
@@ -180,6 +196,25 @@ impl Ledger {
         Ok(summary)
     }
 
+    /// The cost of attempts by chain or queue, at most `most` lines, most expensive first. Reads all of them.
+    pub async fn costs_by(
+        &self,
+        label: CostLabel,
+        filter: &CostFilter,
+        most: u32,
+    ) -> Result<Vec<CostLine>, LedgerError> {
+        let period = filter.period();
+        sqlx::query_as(include_str!("../sql/costs_by_label.sql"))
+            .bind(period.start)
+            .bind(period.end)
+            .bind(sanitize::optional_label(filter.tenant.as_ref()))
+            .bind(label.as_str())
+            .bind(i64::from(most))
+            .fetch_all(&mut *self.acquire().await?)
+            .await
+            .map_err(|cause| self.failed(cause))
+    }
+
     /// The cost of a chain in total, by step and by job.
     pub async fn chain_costs(&self, chain_id: &str) -> Result<ChainCosts, LedgerError> {
         let jobs: Vec<JobCost> = sqlx::query_as(include_str!("../sql/chain_costs.sql"))
@@ -232,17 +267,23 @@ struct CostRow {
     reported: ReportedCosts,
 }
 
+impl FromRow<'_, PgRow> for CostLine {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            name: row.try_get("name")?,
+            tasks: decode_count(row, "tasks")?,
+            attempts: decode_count(row, "attempts")?,
+            cost_usd: decode_usd(row, "cost_usd")?,
+            unknown_cost_attempts: decode_count(row, "unknown_cost_attempts")?,
+        })
+    }
+}
+
 impl FromRow<'_, PgRow> for CostRow {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             part: row.try_get("part")?,
-            line: CostLine {
-                name: row.try_get("name")?,
-                tasks: decode_count(row, "tasks")?,
-                attempts: decode_count(row, "attempts")?,
-                cost_usd: decode_usd(row, "cost_usd")?,
-                unknown_cost_attempts: decode_count(row, "unknown_cost_attempts")?,
-            },
+            line: CostLine::from_row(row)?,
             failed: decode_count(row, "failed_attempts")?,
             cancelled: decode_count(row, "cancelled_attempts")?,
             lost: decode_count(row, "lost_attempts")?,

@@ -55,7 +55,8 @@ mod tests;
 pub use answer_lengths::AnswerLength;
 pub use chains::{ChainFilter, ChainJobFilter, ChainRow, Figures, StepRow};
 pub use costs::{
-    ChainCosts, CostDifference, CostFilter, CostLine, CostSummary, JobCost, ReportedCosts,
+    ChainCosts, CostDifference, CostFilter, CostLabel, CostLine, CostSummary, JobCost,
+    ReportedCosts,
 };
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};

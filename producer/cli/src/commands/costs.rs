@@ -3,10 +3,10 @@
 mod report;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use longshore_ledger::CostFilter;
+use longshore_ledger::{CostFilter, CostLabel, CostLine, Ledger};
 use longshore_protocol::clock::local_time;
 
-use self::report::{ChainReport, Period, Report};
+use self::report::{ChainReport, Period, Report, Section};
 use crate::{
     error::{CommandError, Exit},
     options,
@@ -14,6 +14,9 @@ use crate::{
     render::text::counted,
     session::{Session, explain_ledger_error},
 };
+
+/// The most chains or queues that are listed.
+const MOST_LINES: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -35,19 +38,16 @@ pub(crate) struct Arguments {
     /// Only of this tenant
     #[arg(long)]
     tenant: Option<String>,
-    /// Also list the costs by tenant or by day (UTC); may be repeated
-    #[arg(long, value_name = "WHAT", value_enum)]
-    by: Vec<By>,
+    /// List the costs by this; may be repeated. Days are in UTC. By chain and by queue, every attempt of the period is
+    /// read [default: platform and type]
+    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+    by: Vec<Section>,
+    /// Print the lists as CSV
+    #[arg(long, conflicts_with_all = ["format", "chain_id"])]
+    csv: bool,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-/// A breakdown that is listed on request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum By {
-    Tenant,
-    Day,
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
@@ -89,8 +89,8 @@ async fn print_costs(arguments: Arguments, session: &Session) -> Result<Exit, Co
         }
     };
     let filter = CostFilter {
-        by_tenant: arguments.by.contains(&By::Tenant),
-        by_day: arguments.by.contains(&By::Day),
+        by_tenant: arguments.by.contains(&Section::Tenant),
+        by_day: arguments.by.contains(&Section::Day),
         tenant: arguments.tenant,
         ..filter
     };
@@ -98,9 +98,38 @@ async fn print_costs(arguments: Arguments, session: &Session) -> Result<Exit, Co
         Ok(summary) => summary,
         Err(error) => return Err(explain_ledger_error(&ledger, error).await),
     };
-    let report = Report::new(period, &filter, summary);
-    arguments.format.print(&report);
+    let mut report = Report::new(period, &filter, summary, &arguments.by);
+    for (section, label) in [
+        (Section::Chain, CostLabel::Chain),
+        (Section::Queue, CostLabel::Queue),
+    ] {
+        if arguments.by.contains(&section) {
+            report.add(section, lines_by(&ledger, label, &filter).await?);
+        }
+    }
+    if arguments.csv {
+        output::line(report.to_csv().trim_end());
+    } else {
+        arguments.format.print(&report);
+    }
     Ok(Exit::Success)
+}
+
+async fn lines_by(
+    ledger: &Ledger,
+    label: CostLabel,
+    filter: &CostFilter,
+) -> Result<Vec<CostLine>, CommandError> {
+    let lines = match ledger.costs_by(label, filter, MOST_LINES).await {
+        Ok(lines) => lines,
+        Err(error) => return Err(explain_ledger_error(ledger, error).await),
+    };
+    if lines.len() >= usize::try_from(MOST_LINES).unwrap_or(usize::MAX) {
+        output::note(format_args!(
+            "Only the {MOST_LINES} most expensive are listed; choose a shorter period."
+        ));
+    }
+    Ok(lines)
 }
 
 /// Events reach the ledger after a moment, or after hours if Postgres was unavailable.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use longshore_client::Usd;
 use longshore_policy::limits::Unit;
-use rust_decimal::RoundingStrategy;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -13,9 +13,19 @@ pub(crate) fn dollars(amount: Usd) -> String {
     with_decimals(amount, 4)
 }
 
-/// Formats an amount with two decimals, or with two significant digits if it would round to zero: `$3.45`, `$0.0000004`.
-pub(crate) fn cents(amount: Usd) -> String {
-    with_decimals(amount, 2)
+/// Formats dollars with two decimals, and less than a dollar with as many as it needs, at most four or two significant
+/// digits: `$3.45`, `$0.0054`, `$0.0000004`.
+pub(crate) fn cents(Usd(amount): Usd) -> String {
+    let size = amount.abs();
+    let shown = if size >= Decimal::ONE || size.is_zero() {
+        amount.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)
+    } else if size >= Decimal::new(1, 3) {
+        amount.round_dp_with_strategy(4, RoundingStrategy::MidpointAwayFromZero)
+    } else {
+        amount.round_sf(2).unwrap_or(amount)
+    };
+    let shown = shown.normalize();
+    format!("${shown:.0$}", shown.scale().max(2) as usize)
 }
 
 fn with_decimals(Usd(amount): Usd, decimals: u32) -> String {
@@ -127,7 +137,9 @@ mod tests {
             ("100", "$100"),
             ("2.5", "$2.50"),
             ("97.504", "$97.50"),
-            ("0.005", "$0.01"),
+            ("0.005", "$0.005"),
+            ("0.126", "$0.126"),
+            ("0.999999", "$1.00"),
             ("0.00421", "$0.0042"),
         ] {
             assert_eq!(Amount::Dollars(amount.parse().unwrap()).to_string(), text);

@@ -1,6 +1,6 @@
 //! Costs.
 
-use longshore_protocol::event::AttemptRecord;
+use longshore_protocol::{event::AttemptRecord, id::QueueName};
 
 use super::{
     facts::{attempt, version},
@@ -35,6 +35,48 @@ fn line(name: &str, tasks: u64, attempts: u64, cost: &str, unknown: u64) -> Cost
         cost_usd: cost.parse().unwrap(),
         unknown_cost_attempts: unknown,
     }
+}
+
+#[tokio::test]
+async fn costs_are_listed_by_chain_and_queue() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let labelled = |n, job, cost, chain: Option<&str>, tenant: &str| {
+        let mut attempt = costing(n, job, "openai", cost);
+        if let Some(labels) = &mut attempt.labels {
+            labels.chain_id = chain.map(str::to_owned);
+            labels.tenant = Some(tenant.to_owned());
+            labels.queue = QueueName::parse(tenant).unwrap();
+        }
+        attempt
+    };
+    let batch = attempt_events(vec![
+        labelled(1, "a", "0.1", Some("report"), "acme"),
+        labelled(2, "a", "0.2", Some("report"), "acme"),
+        labelled(3, "b", "0.4", Some("report"), "other"),
+        labelled(4, "c", "0.3", None, "other"),
+    ]);
+    ledger.record(&batch).await.unwrap();
+    let all = CostFilter::default();
+    assert_eq!(
+        ledger.costs_by(CostLabel::Chain, &all, 10).await.unwrap(),
+        [line("report", 2, 3, "0.7", 0), line("", 1, 1, "0.3", 0)]
+    );
+    assert_eq!(
+        ledger.costs_by(CostLabel::Queue, &all, 1).await.unwrap(),
+        [line("other", 2, 2, "0.7", 0)]
+    );
+    let of_acme = CostFilter {
+        tenant: Some("acme".to_owned()),
+        ..all
+    };
+    assert_eq!(
+        ledger
+            .costs_by(CostLabel::Queue, &of_acme, 10)
+            .await
+            .unwrap(),
+        [line("acme", 1, 2, "0.3", 0)]
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ mod chain;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use longshore_ledger::{CostFilter, CostLine, CostSummary, ReportedCosts};
@@ -66,27 +66,40 @@ pub(super) struct Report {
     unknown_cost_at_most: Usd,
     #[serde(skip_serializing_if = "Option::is_none")]
     reported: Option<Reported>,
-    #[serde(serialize_with = "by_name")]
-    by_platform: Vec<CostLine>,
-    #[serde(serialize_with = "by_name")]
-    by_type: Vec<CostLine>,
-    #[serde(serialize_with = "by_name")]
-    by_model: Vec<CostLine>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    by_tenant: Option<Listed>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    by_day: Option<Listed>,
+    /// Those that the JSON document always has, and those that were asked for.
+    #[serde(flatten, serialize_with = "by_section")]
+    sections: BTreeMap<Section, Vec<CostLine>>,
+    /// Those that the text shows.
+    #[serde(skip)]
+    shown: Vec<Section>,
     #[serde(skip)]
     period: Period,
 }
 
 impl Report {
-    pub(super) fn new(period: Period, filter: &CostFilter, summary: CostSummary) -> Self {
+    /// `asked` are the sections that were asked for.
+    pub(super) fn new(
+        period: Period,
+        filter: &CostFilter,
+        summary: CostSummary,
+        asked: &[Section],
+    ) -> Self {
         let (date, since, until) = match period {
             Period::Day(day) => (Some(day), None, None),
             Period::Since(from, until) => (None, Some(from), until),
             Period::All => (None, None, None),
         };
+        let mut sections = vec![
+            (Section::Platform, summary.by_platform),
+            (Section::Type, summary.by_type),
+            (Section::Model, summary.by_model),
+        ];
+        if filter.by_tenant {
+            sections.push((Section::Tenant, summary.by_tenant));
+        }
+        if filter.by_day {
+            sections.push((Section::Day, summary.by_day));
+        }
         Self {
             date,
             since,
@@ -101,19 +114,95 @@ impl Report {
             unknown_cost_attempts: summary.unknown_cost_attempts,
             unknown_cost_at_most: summary.reserved_unknown_usd,
             reported: summary.reported.map(Reported::from),
-            by_platform: summary.by_platform,
-            by_type: summary.by_type,
-            by_model: summary.by_model,
-            by_tenant: filter.by_tenant.then_some(Listed(summary.by_tenant)),
-            by_day: filter.by_day.then_some(Listed(summary.by_day)),
+            shown: if asked.is_empty() {
+                vec![Section::Platform, Section::Type]
+            } else {
+                asked.to_vec()
+            },
+            sections: sections.into_iter().collect(),
             period,
         }
     }
+
+    /// Adds a section that the summary does not have.
+    pub(super) fn add(&mut self, section: Section, lines: Vec<CostLine>) {
+        self.sections.insert(section, lines);
+    }
+
+    fn shown(&self) -> impl Iterator<Item = (Section, &[CostLine])> {
+        let shown = self.shown.iter();
+        shown.filter_map(|section| Some((*section, self.sections.get(section)?.as_slice())))
+    }
+
+    /// The sections as CSV, with a header.
+    pub(super) fn to_csv(&self) -> String {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        let mut written = csv.write_record([
+            "by",
+            "name",
+            "tasks",
+            "attempts",
+            "cost_usd",
+            "unknown_cost_attempts",
+        ]);
+        for (section, lines) in self.shown() {
+            for line in lines {
+                written = written.and_then(|()| {
+                    csv.write_record([
+                        section.as_str(),
+                        &line.name,
+                        &line.tasks.to_string(),
+                        &line.attempts.to_string(),
+                        &line.cost_usd.to_string(),
+                        &line.unknown_cost_attempts.to_string(),
+                    ])
+                });
+            }
+        }
+        // Writing to memory does not fail.
+        let bytes = written.ok().and_then(|()| csv.into_inner().ok());
+        String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
+    }
 }
 
-/// A breakdown that was asked for.
-#[derive(Debug, Serialize)]
-struct Listed(#[serde(serialize_with = "by_name")] Vec<CostLine>);
+/// What costs are listed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(super) enum Section {
+    Platform,
+    Type,
+    Model,
+    Tenant,
+    Day,
+    Chain,
+    Queue,
+}
+
+impl Section {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Type => "type",
+            Self::Model => "model",
+            Self::Tenant => "tenant",
+            Self::Day => "day",
+            Self::Chain => "chain",
+            Self::Queue => "queue",
+        }
+    }
+
+    /// The heading in the text.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Platform => "Platform",
+            Self::Type => "Task Type",
+            Self::Model => "Model",
+            Self::Tenant => "Tenant",
+            Self::Day => "Day",
+            Self::Chain => "Chain",
+            Self::Queue => "Queue",
+        }
+    }
+}
 
 /// The JSON of the costs that providers reported.
 #[derive(Debug, Serialize)]
@@ -145,16 +234,32 @@ struct Figures {
     unknown_cost_attempts: u64,
 }
 
-fn by_name<S: Serializer>(lines: &[CostLine], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(lines.iter().map(|line| {
-        let figures = Figures {
-            tasks: line.tasks,
-            attempts: line.attempts,
-            cost: line.cost_usd,
-            unknown_cost_attempts: line.unknown_cost_attempts,
-        };
-        (&line.name, figures)
-    }))
+/// Lines as a JSON object by name, in order.
+struct ByName<'a>(&'a [CostLine]);
+
+impl Serialize for ByName<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|line| {
+            let figures = Figures {
+                tasks: line.tasks,
+                attempts: line.attempts,
+                cost: line.cost_usd,
+                unknown_cost_attempts: line.unknown_cost_attempts,
+            };
+            (&line.name, figures)
+        }))
+    }
+}
+
+/// Members `by_platform` and so on, each with the figures by name.
+fn by_section<S: Serializer>(
+    sections: &BTreeMap<Section, Vec<CostLine>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let members = sections
+        .iter()
+        .map(|(section, lines)| (format!("by_{}", section.as_str()), ByName(lines)));
+    serializer.collect_map(members)
 }
 
 impl fmt::Display for Report {
@@ -171,16 +276,9 @@ impl fmt::Display for Report {
             Some(self.unknown_cost_at_most),
         )?;
         self.write_reported(f)?;
-        for (title, lines) in [
-            ("Platform", Some(&self.by_platform)),
-            ("Task Type", Some(&self.by_type)),
-            ("Tenant", self.by_tenant.as_ref().map(|Listed(lines)| lines)),
-            ("Day", self.by_day.as_ref().map(|Listed(lines)| lines)),
-        ] {
-            if let Some(lines) = lines.filter(|lines| !lines.is_empty()) {
-                write!(f, "\n\nBy {title}:")?;
-                write_breakdown(f, lines)?;
-            }
+        for (section, lines) in self.shown().filter(|(_, lines)| !lines.is_empty()) {
+            write!(f, "\n\nBy {}:", section.title())?;
+            write_breakdown(f, lines)?;
         }
         Ok(())
     }
@@ -251,6 +349,9 @@ fn write_breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Resul
             grouped(line.tasks),
             cents(line.cost_usd)
         )?;
+        if line.attempts != line.tasks {
+            write!(f, " ({})", counted(line.attempts, "attempt"))?;
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::write_unknown;
 use crate::render::{
     money::{cents, exact},
-    table::Table,
+    table::{Table, Width, whole},
     text::grouped,
     time::seconds_from_ms,
 };
@@ -71,7 +71,11 @@ impl fmt::Display for ChainReport {
         write!(f, "Tasks: {}", grouped(self.total_tasks))?;
         write_unknown(f, self.unknown_cost_attempts, None)?;
         if !self.steps.is_empty() {
-            write!(f, "\n\nStep Breakdown:\n{}", step_table(&self.steps))?;
+            write!(
+                f,
+                "\n\nStep Breakdown:\n{}",
+                step_table(&self.steps).fitted(Width::of_terminal())
+            )?;
         }
         write!(f, "\n\nTask Breakdown:")?;
         for task in &self.tasks {
@@ -123,15 +127,15 @@ impl From<StepRow> for ChainStep {
     }
 }
 
-fn step_table(steps: &[ChainStep]) -> String {
+fn step_table(steps: &[ChainStep]) -> Table {
     let mut table = Table::new([
-        "  STEP",
-        "ITEMS",
-        "ATTEMPTS",
-        "TOKENS IN",
-        "OUT",
-        "COST",
-        "TIME",
+        whole("  STEP"),
+        whole("ITEMS").right(),
+        whole("ATTEMPTS").right(),
+        whole("TOKENS IN").right(),
+        whole("OUT").right(),
+        whole("COST").right(),
+        whole("TIME").right(),
     ]);
     for step in steps {
         table.add_row([
@@ -145,7 +149,7 @@ fn step_table(steps: &[ChainStep]) -> String {
                 .map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}s")),
         ]);
     }
-    table.to_string()
+    table
 }
 
 #[cfg(test)]
@@ -232,10 +236,10 @@ mod tests {
         1 attempt of unknown cost
 
         Step Breakdown:
-          STEP      ITEMS  ATTEMPTS  TOKENS IN  OUT      COST        TIME
-          research  1      1         120        345      $0.0000004  1.23s
-          each      1,200  1,200     144,000    414,000  $0.80       61.50s
-          last      0      0         0          0        $0.00       -
+          STEP      ITEMS  ATTEMPTS  TOKENS IN      OUT        COST    TIME
+          research      1         1        120      345  $0.0000004   1.23s
+          each      1,200     1,200    144,000  414,000       $0.80  61.50s
+          last          0         0          0        0       $0.00       -
 
         Task Breakdown:
           1795249105684-0: $0.00 (gemini)

@@ -33,7 +33,7 @@ fn day() -> Period {
 
 #[test]
 fn a_day_as_text() {
-    insta::assert_snapshot!(Report::new(day(), &CostFilter::default(), summary()), @r"
+    insta::assert_snapshot!(Report::new(day(), &CostFilter::default(), summary(), &[]), @r"
     === Cost Summary (2026-02-01) ===
     Total Cost: $4.35
     Total Tasks: 44
@@ -55,7 +55,7 @@ fn unknown_costs_are_shown() {
         reserved_unknown_usd: "0.12".parse().unwrap(),
         ..CostSummary::default()
     };
-    insta::assert_snapshot!(Report::new(Period::All, &CostFilter::default(), summary), @r"
+    insta::assert_snapshot!(Report::new(Period::All, &CostFilter::default(), summary, &[]), @r"
     === Cost Summary (all time) ===
     Total Cost: $0.00
     Total Tasks: 0
@@ -78,13 +78,13 @@ fn reported(attempts: u64, cost: &str, difference: &str) -> CostSummary {
 
 #[test]
 fn provider_reported_costs_are_shown() {
-    insta::assert_snapshot!(Report::new(day(), &CostFilter::default(), reported(47, "4.47", "0.12")), @r"
+    insta::assert_snapshot!(Report::new(day(), &CostFilter::default(), reported(47, "4.47", "0.12"), &[]), @r"
     === Cost Summary (2026-02-01) ===
     Total Cost: $4.35
     Total Tasks: 44
     Provider-reported: $4.47 (differs by $0.12)
     ");
-    insta::assert_snapshot!(Report::new(day(), &CostFilter::default(), reported(9, "1.1", "-0.000002")), @r"
+    insta::assert_snapshot!(Report::new(day(), &CostFilter::default(), reported(9, "1.1", "-0.000002"), &[]), @r"
     === Cost Summary (2026-02-01) ===
     Total Cost: $4.35
     Total Tasks: 44
@@ -94,6 +94,7 @@ fn provider_reported_costs_are_shown() {
         day(),
         &CostFilter::default(),
         reported(9, "1.1", "-0.000002"),
+        &[],
     );
     insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
     {
@@ -126,7 +127,8 @@ fn a_day_as_json_is_exact() {
         ..summary()
     };
     let json =
-        serde_json::to_string_pretty(&Report::new(day(), &CostFilter::default(), summary)).unwrap();
+        serde_json::to_string_pretty(&Report::new(day(), &CostFilter::default(), summary, &[]))
+            .unwrap();
     insta::assert_snapshot!(json, @r#"
     {
       "date": "2026-02-01",
@@ -171,14 +173,13 @@ fn tenants_and_days_are_listed_on_request() {
         ],
         ..summary()
     };
-    let report = Report::new(period, &filter, summary);
-    insta::assert_snapshot!(report, @r"
+    let asked = [Section::Tenant, Section::Day, Section::Chain];
+    let mut report = Report::new(period, &filter, summary, &asked);
+    report.add(Section::Chain, vec![line("report,\"7\"", 2, "0.0054")]);
+    insta::assert_snapshot!(report, @r#"
     === Cost Summary (2026-02-01T00:00:00Z to 2026-02-03T00:00:00Z, tenant acme) ===
     Total Cost: $4.35
     Total Tasks: 44
-
-    By Task Type:
-      code_generation: 44 tasks, $4.35
 
     By Tenant:
       acme: 41 tasks, $4.30
@@ -187,7 +188,18 @@ fn tenants_and_days_are_listed_on_request() {
     By Day:
       2026-02-01: 40 tasks, $4.00
       2026-02-02:  4 tasks, $0.35
-    ");
+
+    By Chain:
+      report,"7": 2 tasks, $0.0054
+    "#);
+    insta::assert_snapshot!(report.to_csv(), @r#"
+    by,name,tasks,attempts,cost_usd,unknown_cost_attempts
+    tenant,acme,41,41,4.3,0
+    tenant,,3,3,0.050000006,0
+    day,2026-02-01,40,40,4,0
+    day,2026-02-02,4,4,0.350000006,0
+    chain,"report,""7""",2,2,0.0054,0
+    "#);
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["by_day"]["2026-02-02"]["tasks"], 4);
     assert_eq!(json["until"], "2026-02-03T00:00:00Z");
