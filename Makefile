@@ -24,6 +24,9 @@ PROGRAMS := -p longshore -p longshore-worker -p longshore-scheduler -p longshore
 build: ## Build the programs, quickly and without optimisation
 	cargo build $(PROGRAMS)
 
+# `--version` names it.
+dist bench: export LONGSHORE_COMMIT = $(shell git rev-parse --short=12 HEAD)
+
 dist: ## Build what is shipped: optimised, into target/dist (takes ten minutes)
 	cargo build --profile dist $(PROGRAMS) --features longshore-worker/jemalloc
 

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, process::ExitCode};
 use anyhow::Context as _;
 use clap::Parser;
 use longshore_scheduler::Scheduler;
-use longshore_service::startup::{self, Service};
+use longshore_service::{
+    startup::{self, Service},
+    version::VERSION,
+};
 
 /// One for archiving, one for new limits, one for migrations.
 const LEDGER_CONNECTIONS: u32 = 3;
@@ -15,7 +18,7 @@ const LEDGER_CONNECTIONS: u32 = 3;
 /// Any number of schedulers may run; one of them leads. Configure it with `longshore.yaml` and environment
 /// variables; see docs/CONFIGURATION.md.
 #[derive(Debug, Parser)]
-#[command(name = "longshore-scheduler", version)]
+#[command(name = "longshore-scheduler", version = VERSION.as_str())]
 struct Arguments {
     /// Serve /live, /ready, /health and /metrics at this address (overrides `listen`).
     #[arg(long, value_name = "HOST:PORT")]

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use longshore_service::startup::{self, Service};
+use longshore_service::{
+    startup::{self, Service},
+    version::VERSION,
+};
 use longshore_worker::{Policies, Worker};
 
 /// A job makes many small allocations on one thread that another frees, for which the system allocator is
@@ -20,7 +23,7 @@ const LEDGER_CONNECTIONS: u32 = 4;
 ///
 /// Configure it with `longshore.yaml` and environment variables; see docs/CONFIGURATION.md.
 #[derive(Debug, Parser)]
-#[command(name = "longshore-worker", version)]
+#[command(name = "longshore-worker", version = VERSION.as_str())]
 struct Arguments {
     /// Serve /live, /ready, /health and /metrics at this address (overrides `listen`).
     #[arg(long, value_name = "HOST:PORT")]

@@ -2,6 +2,7 @@
 
 mod batch;
 mod chain;
+mod completions;
 mod config;
 mod costs;
 mod cron;
@@ -9,6 +10,7 @@ mod dev;
 mod dlq;
 mod doctor;
 mod jobs;
+mod man;
 mod migrate;
 mod models;
 mod pause;
@@ -76,6 +78,10 @@ pub(crate) enum Command {
     Doctor(doctor::Arguments),
     /// Start all services on this machine
     Dev(dev::Arguments),
+    /// Print a script that completes commands in a shell
+    Completions(completions::Arguments),
+    /// Write the manual pages of all commands
+    Man(man::Arguments),
 }
 
 pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
@@ -103,5 +109,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Route(arguments) => route::run(arguments, &Session::open()?),
         Command::Migrate(arguments) => migrate::run(arguments, &Session::open()?).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Completions(arguments) => Ok(completions::run(&arguments)),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }

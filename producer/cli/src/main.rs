@@ -18,6 +18,7 @@ mod waiting;
 use std::process::ExitCode;
 
 use clap::Parser;
+use longshore_service::version::VERSION;
 
 use crate::{commands::Command, error::CommandError};
 
@@ -26,7 +27,7 @@ use crate::{commands::Command, error::CommandError};
 /// Exit codes: 0 success; 1 a task failed, or the requested item does not exist; 2 invalid arguments or
 /// configuration, or a service that cannot be reached; 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "longshore", version, arg_required_else_help = true)]
+#[command(name = "longshore", version = VERSION.as_str(), arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

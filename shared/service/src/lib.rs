@@ -16,3 +16,5 @@ pub mod tls;
 pub mod webhook;
 
 pub mod archive;
+
+pub mod version;
