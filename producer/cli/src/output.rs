@@ -8,6 +8,8 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::render::table::Width;
+
 /// The format of the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -38,6 +40,33 @@ impl Format {
             Self::Text => line(text),
             Self::Json => note(text),
         }
+    }
+}
+
+/// The options of a command that prints a table.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct TableOutput {
+    /// Show all columns of tables, however narrow the terminal is
+    #[arg(long)]
+    wide: bool,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+impl TableOutput {
+    /// The width that tables have to fit.
+    pub(crate) fn width(self) -> Width {
+        if self.wide {
+            Width::UNLIMITED
+        } else {
+            Width::of_terminal()
+        }
+    }
+
+    /// Prints a document as JSON, or the text that describes it at the width.
+    pub(crate) fn print_with(self, document: &impl Serialize, text: impl FnOnce(Width) -> String) {
+        self.format.print_with(document, || text(self.width()));
     }
 }
 

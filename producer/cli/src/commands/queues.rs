@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::{
     error::{CommandError, Exit},
-    output::Format,
+    output::TableOutput,
     render::{
         lane::waiting_for,
         pause::{ShownPause, pause_table},
-        table::{Cell, Table, alarm, attention, number},
+        table::{Cell, Table, Width, alarm, attention, number, whole, wrap},
         text::counted,
     },
     session::{Session, queue_depths},
@@ -18,9 +18,8 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,17 +67,21 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         workers_alive: broker.workers().list().await?.len(),
     };
     arguments
-        .format
-        .print_with(&status, || describe_queues(&status));
+        .output
+        .print_with(&status, |width| describe_queues(&status, width));
     Ok(Exit::Success)
 }
 
-fn describe_queues(status: &QueueStatus) -> String {
+fn describe_queues(status: &QueueStatus, width: Width) -> String {
     let mut parts = Vec::new();
     if status.queues.is_empty() {
         parts.push("No queues yet; the first job creates one.".to_owned());
     } else {
-        let mut queues = Table::new(["QUEUE", "AVAILABLE", "RUNNING"]);
+        let mut queues = Table::new([
+            whole("QUEUE"),
+            whole("AVAILABLE").right(),
+            whole("RUNNING").right(),
+        ]);
         for depth in &status.queues {
             queues.add_row([
                 Cell::new(&depth.queue),
@@ -86,19 +89,19 @@ fn describe_queues(status: &QueueStatus) -> String {
                 number(depth.running),
             ]);
         }
-        parts.push(queues.to_string());
+        parts.push(queues.fitted(width));
     }
     if !status.lanes.is_empty() {
-        let mut lanes = Table::new(["WAITING FOR", "JOBS"]);
+        let mut lanes = Table::new([wrap("WAITING FOR"), whole("JOBS").right()]);
         for lane in &status.lanes {
             lanes.add_row([Cell::new(&lane.waiting_for), number(lane.waiting)]);
         }
-        parts.push(lanes.to_string());
+        parts.push(lanes.fitted(width));
     }
     if !status.paused.is_empty() {
-        parts.push(pause_table(&status.paused));
+        parts.push(pause_table(&status.paused, width));
     }
-    parts.push(figures(status).to_string());
+    parts.push(figures(status).fitted(width));
     let waiting: u64 = status.queues.iter().map(|depth| depth.available).sum();
     if status.workers_alive == 0 && waiting > 0 {
         let waiting = counted(waiting, "job");
@@ -177,22 +180,22 @@ mod tests {
                 "waiting": 312
             })
         );
-        insta::assert_snapshot!(describe_queues(&status), @r#"
+        insta::assert_snapshot!(describe_queues(&status, Width::UNLIMITED), @"
         QUEUE    AVAILABLE  RUNNING
         bulk        12,345        7
         default          0        0
 
-        WAITING FOR                            JOBS
+        WAITING FOR                               JOBS
         concurrency key acme                         3
         openai's requests a minute                 312
         the turn of tenant acme in queue bulk  200,000
 
         PAUSED         SINCE  UNTIL                 REASON
-        type research  5m     2026-12-01T13:00:00Z  prices under review
+        type research     5m  2026-12-01T13:00:00Z  prices under review
 
         Dead letters       2
         Unrecorded events  0
         Workers alive      1
-        "#);
+        ");
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     error::{CommandError, Exit},
     input::Source,
     options::{self, check_platform},
-    output::{self, Format},
+    output::TableOutput,
     session::Session,
 };
 
@@ -48,19 +48,17 @@ pub(crate) struct Arguments {
     /// Difficulty: simple, medium, complex
     #[arg(long, requires = "prompt")]
     complexity: Option<String>,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 /// Exit code 1 if a task has no candidate.
 pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    let (format, explain) = (arguments.format, arguments.explain);
+    let (output, explain) = (arguments.output, arguments.explain);
     let report = report(arguments, &session.config, local_time())?;
-    match format {
-        Format::Json => output::json(&report.to_json(explain)),
-        Format::Text => output::line(report.to_text(explain)),
-    }
+    output.print_with(&report.to_json(explain), |width| {
+        report.to_text(explain, width)
+    });
     Ok(Exit::success_if(report.all_routed()))
 }
 
@@ -114,6 +112,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::render::table::Width;
 
     #[derive(Debug, Parser)]
     struct Program {
@@ -134,7 +133,7 @@ mod tests {
     fn candidates_are_listed_in_order() {
         let report = routed(&["-p", "Hi"]).unwrap();
         assert!(report.all_routed());
-        assert_snapshot!(report.to_text(false), @r#"
+        assert_snapshot!(report.to_text(false, Width::UNLIMITED), @r#"
         #  PLATFORM   MODEL
         1  openai     gpt-4o-mini
         2  anthropic  claude-haiku-4-5
@@ -155,8 +154,8 @@ mod tests {
             "chatgpt",
         ];
         let report = routed(&options).unwrap();
-        assert_snapshot!(report.to_text(true), @r"
-        #  PLATFORM   MODEL              TIER      BILLING  ABOUT    AT MOST  WHY
+        assert_snapshot!(report.to_text(true, Width::UNLIMITED), @"
+        #  PLATFORM   MODEL              TIER      BILLING    ABOUT  AT MOST  WHY
         1  openai     gpt-6.1-terra      standard  paid     $0.0025  $0.6400  platform hinted by the job
         2  anthropic  claude-sonnet-5-5  standard  paid     $0.0050  $1.2801  cheapest of tier standard or above, for its risk and complexity
 
@@ -236,7 +235,7 @@ mod tests {
             let task = json!({"prompt": "a", "risk": "medium", "max_cost_usd": cap});
             std::fs::write(&path, task.to_string()).unwrap();
             let report = routed(&["--explain", path.to_str().unwrap()]).unwrap();
-            let text = report.to_text(true);
+            let text = report.to_text(true, Width::UNLIMITED);
             let shown =
                 |line: &&str| line.starts_with(['1', '2', 'N']) || line.contains("max_cost");
             text.lines().filter(shown).collect::<Vec<_>>().join("\n")
@@ -260,7 +259,7 @@ mod tests {
             path.to_str().unwrap().to_owned()
         };
         let one = written("one.json", r#"{"prompt": "a", "model": "gpt-4o"}"#);
-        assert_snapshot!(routed(&[&one]).unwrap().to_text(false), @r#"
+        assert_snapshot!(routed(&[&one]).unwrap().to_text(false, Width::UNLIMITED), @r#"
         #  PLATFORM  MODEL
         1  openai    gpt-4o
         "#);
@@ -270,7 +269,7 @@ mod tests {
         );
         let report = routed(&[&many]).unwrap();
         assert!(!report.all_routed());
-        assert_snapshot!(report.to_text(false), @r#"
+        assert_snapshot!(report.to_text(false, Width::UNLIMITED), @r#"
         Task 1: a bash script
         #  PLATFORM   MODEL
         1  openai     gpt-4o-mini

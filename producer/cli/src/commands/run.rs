@@ -20,7 +20,7 @@ use crate::{
     options,
     output::{self, Format},
     render::{
-        table::Table,
+        table::{Table, Width, cut, whole},
         text::{counted, grouped, one_line, or_dash},
     },
     result_file::OutputFile,
@@ -145,12 +145,19 @@ fn load_tasks(
 
 fn print_dry_run(tasks: &[Task], json: &str, format: Format) {
     let document: Value = serde_json::from_str(json).unwrap_or_default();
-    format.print_with(&document, || task_table(tasks));
+    format.print_with(&document, || task_table(tasks, Width::of_terminal()));
 }
 
-fn task_table(tasks: &[Task]) -> String {
+fn task_table(tasks: &[Task], width: Width) -> String {
     let mut table = Table::new([
-        "TASK", "STEP", "TYPE", "RISK", "AREA", "FILES", "BYTES", "GOAL",
+        whole("TASK"),
+        whole("STEP").right(),
+        whole("TYPE"),
+        whole("RISK"),
+        whole("AREA"),
+        whole("FILES").right(),
+        whole("BYTES").right(),
+        cut("GOAL"),
     ]);
     for task in tasks {
         table.add_row([
@@ -164,5 +171,5 @@ fn task_table(tasks: &[Task]) -> String {
             one_line(&task.goal, 60),
         ]);
     }
-    table.to_string()
+    table.fitted(width)
 }

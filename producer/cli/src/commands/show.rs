@@ -6,7 +6,7 @@ use longshore_protocol::chain::ChainKind;
 use super::{batch, chain, jobs};
 use crate::{
     error::{CommandError, Exit},
-    output::Format,
+    output::TableOutput,
     session::Session,
 };
 
@@ -14,23 +14,22 @@ use crate::{
 pub(crate) struct Arguments {
     /// Id of a job, step, chain or batch
     id: String,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    let Arguments { id, format } = arguments;
+    let Arguments { id, output } = arguments;
     let client = session.client().await?;
     if let Ok(chain_id) = ChainId::parse(&id) {
         match kind(&chain_id, &client, session).await? {
-            Some(ChainKind::Chain) => return chain::show(chain_id, format, session).await,
-            Some(ChainKind::Batch) => return batch::show(chain_id, format, session).await,
+            Some(ChainKind::Chain) => return chain::show(chain_id, output.format, session).await,
+            Some(ChainKind::Batch) => return batch::show(chain_id, output.format, session).await,
             None => {}
         }
     }
     let id = JobId::parse(&id).map_err(|error| CommandError::Input(error.to_string()))?;
-    jobs::show(id, format, &client, session).await
+    jobs::show(id, output, &client, session).await
 }
 
 /// Whether the id is that of a chain or of a batch, in Redis or in Postgres.

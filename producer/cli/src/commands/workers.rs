@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::{
     error::{CommandError, Exit},
-    output::{self, Format},
+    output::{self, TableOutput},
     render::{
-        table::{Cell, Table, right},
+        table::{Cell, Table, Width, cut, hide, whole},
         text::{grouped, one_line, or_dash},
         time::{age, from_unix_ms, span, timestamp},
     },
@@ -22,9 +22,8 @@ use crate::{
 pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,9 +39,8 @@ struct ShowArguments {
     /// Maximum number of jobs
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 /// The JSON of a worker, and a row of the table.
@@ -119,8 +117,8 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     match arguments.action {
         None => {
             arguments
-                .format
-                .print_with(&rows, || worker_table(&rows, now));
+                .output
+                .print_with(&rows, |width| worker_table(&rows, now, width));
             Ok(Exit::Success)
         }
         Some(Action::Show(options)) => show(&broker, rows, &options, now).await,
@@ -181,27 +179,28 @@ async fn show(
         row,
     };
     options
-        .format
-        .print_with(&document, || describe_worker(&document, now));
+        .output
+        .print_with(&document, |width| describe_worker(&document, now, width));
     Ok(Exit::Success)
 }
 
-fn worker_table(rows: &[Row], now: DateTime<Utc>) -> String {
+fn worker_table(rows: &[Row], now: DateTime<Utc>, width: Width) -> String {
     if rows.is_empty() {
         return "No worker is alive: start one with `longshore-worker`.".to_owned();
     }
     let mut table = Table::new([
-        "WORKER",
-        "STATE",
-        "VERSION",
-        "HOST",
-        "IN FLIGHT",
-        "SLOTS",
-        "UPTIME",
-        "QUEUES",
+        whole("WORKER"),
+        whole("STATE"),
+        hide(2, "VERSION"),
+        hide(1, "HOST"),
+        whole("IN FLIGHT").right(),
+        hide(4, "SLOTS").right(),
+        hide(3, "UPTIME"),
+        cut("QUEUES"),
     ]);
     for row in rows {
-        let number = |number: Option<usize>| right(number.map_or_else(|| "-".to_owned(), grouped));
+        let number =
+            |number: Option<usize>| Cell::new(number.map_or_else(|| "-".to_owned(), grouped));
         let queues: Vec<&str> = row.queues.iter().map(QueueName::as_str).collect();
         let queues = queues.join(", ");
         table.add_row([
@@ -222,7 +221,7 @@ fn worker_table(rows: &[Row], now: DateTime<Utc>) -> String {
             )),
         ]);
     }
-    table.to_string()
+    table.fitted(width)
 }
 
 /// The state, and the age of the last heartbeat if it is overdue.
@@ -237,7 +236,7 @@ fn worker_state(row: &Row) -> String {
     }
 }
 
-fn describe_worker(document: &WorkerDocument, now: DateTime<Utc>) -> String {
+fn describe_worker(document: &WorkerDocument, now: DateTime<Utc>, width: Width) -> String {
     let row = &document.row;
     let slots = row
         .concurrency
@@ -254,7 +253,13 @@ fn describe_worker(document: &WorkerDocument, now: DateTime<Utc>) -> String {
         grouped(row.in_flight),
     )];
     if !document.jobs.is_empty() {
-        let mut table = Table::new(["JOB", "TYPE", "PLATFORM", "MODEL", "SINCE"]);
+        let mut table = Table::new([
+            whole("JOB"),
+            hide(1, "TYPE"),
+            hide(3, "PLATFORM"),
+            hide(2, "MODEL"),
+            whole("SINCE").right(),
+        ]);
         for held in &document.jobs {
             table.add_row([
                 held.job.job_id.to_string(),
@@ -264,7 +269,7 @@ fn describe_worker(document: &WorkerDocument, now: DateTime<Utc>) -> String {
                 age(held.since, now),
             ]);
         }
-        parts.push(table.to_string());
+        parts.push(table.fitted(width));
         if row.in_flight > document.jobs.len() {
             let more = row.in_flight - document.jobs.len();
             parts.push(format!("… and {} more (use --limit)", grouped(more)));
@@ -309,14 +314,14 @@ mod tests {
                 idle: Duration::from_secs(14),
             }),
         ];
-        insta::assert_snapshot!(worker_table(&rows, now), @r"
+        insta::assert_snapshot!(worker_table(&rows, now, Width::UNLIMITED), @r"
         WORKER     STATE                            VERSION  HOST  IN FLIGHT  SLOTS  UPTIME  QUEUES
         box-7-abc  running                          0.1.0    box           2  1,000  10m     default, bulk
         box-7-abc  draining, last heartbeat 9s ago  0.1.0    box           2  1,000  10m     default, bulk
         box-9-def  dead, last heartbeat 14s ago     -        -            12      -  -       -
         ");
         assert_eq!(
-            worker_table(&[], now),
+            worker_table(&[], now, Width::UNLIMITED),
             "No worker is alive: start one with `longshore-worker`."
         );
         let [row, ..] = rows;
@@ -335,13 +340,13 @@ mod tests {
                 },
             }],
         };
-        insta::assert_snapshot!(describe_worker(&document, now), @r"
+        insta::assert_snapshot!(describe_worker(&document, now, Width::UNLIMITED), @"
         box-7-abc: running
         Version 0.1.0 on box, process 7, since 2026-11-18T11:06:40Z
         2 of 1,000 in flight
 
         JOB     TYPE      PLATFORM  MODEL             SINCE
-        inv-42  research  gemini    gemini-2.5-flash  3s
+        inv-42  research  gemini    gemini-2.5-flash     3s
 
         … and 1 more (use --limit)
         ");

@@ -3,25 +3,25 @@
 use longshore_protocol::{checkpoint::PastAttempt, clock::local_time, event::AttemptRecord};
 
 use super::{
-    table::{Cell, Table, number, right},
+    table::{Cell, Table, Width, hide, number, state_cell, whole, wrap},
     text::{one_line, or_dash},
     time::{age, latency},
 };
 
 /// A table of the attempts in the ledger.
-pub(crate) fn recorded_attempts(attempts: &[AttemptRecord]) -> String {
+pub(crate) fn recorded_attempts(attempts: &[AttemptRecord], width: Width) -> String {
     let mut table = Table::new([
-        "NO",
-        "PLATFORM",
-        "MODEL",
-        "OUTCOME",
-        "IN",
-        "OUT",
-        "CACHED",
-        "REASONING",
-        "COST",
-        "LATENCY",
-        "ERROR",
+        whole("NO").right(),
+        whole("PLATFORM"),
+        hide(6, "MODEL"),
+        whole("OUTCOME"),
+        hide(4, "IN").right(),
+        hide(3, "OUT").right(),
+        hide(2, "CACHED").right(),
+        hide(1, "REASONING").right(),
+        whole("COST"),
+        hide(5, "LATENCY").right(),
+        wrap("ERROR"),
     ]);
     for attempt in attempts {
         let latency = attempt
@@ -41,20 +41,23 @@ pub(crate) fn recorded_attempts(attempts: &[AttemptRecord]) -> String {
                 .unwrap_or_default(),
         };
         table.add_row([
-            right(attempt.attempt),
+            Cell::new(attempt.attempt),
             Cell::new(one_line(&attempt.platform, 40)),
             Cell::new(one_line(&attempt.model, 60)),
-            Cell::new(format!("{}{duplicate}", attempt.outcome)),
+            state_cell(
+                attempt.outcome.as_str(),
+                format_args!("{}{duplicate}", attempt.outcome),
+            ),
             number(attempt.usage.total_input()),
             number(attempt.usage.total_output()),
             number(attempt.usage.cached),
             number(attempt.usage.reasoning),
             Cell::new(cost(attempt)),
-            right(latency),
+            Cell::new(latency),
             Cell::new(error),
         ]);
     }
-    table.to_string()
+    table.fitted(width)
 }
 
 /// The computed cost and, if it differs, the cost that the provider reported.
@@ -79,9 +82,15 @@ fn cost(attempt: &AttemptRecord) -> String {
 }
 
 /// A table of the failed attempts in the checkpoint of a job.
-pub(crate) fn checkpoint_attempts(attempts: &[PastAttempt]) -> String {
+pub(crate) fn checkpoint_attempts(attempts: &[PastAttempt], width: Width) -> String {
     let now = local_time();
-    let mut table = Table::new(["WHEN", "PLATFORM", "MODEL", "COST", "ERROR"]);
+    let mut table = Table::new([
+        whole("WHEN"),
+        whole("PLATFORM"),
+        hide(1, "MODEL"),
+        whole("COST"),
+        wrap("ERROR"),
+    ]);
     for attempt in attempts {
         let cost = attempt
             .cost
@@ -94,7 +103,7 @@ pub(crate) fn checkpoint_attempts(attempts: &[PastAttempt]) -> String {
             format!("{}: {}", attempt.error_class, one_line(&attempt.error, 120)),
         ]);
     }
-    table.to_string()
+    table.fitted(width)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use longshore_policy::pause::{Pause, Pauses, Target};
 use serde::Serialize;
 
 use super::{
-    table::{Cell, Table},
+    table::{Cell, Table, Width, whole, wrap},
     text::{one_line, or_dash},
     time::{age, from_unix_ms, span, timestamp},
 };
@@ -80,8 +80,13 @@ pub(crate) fn pause_sentence(target: &Target, pause: &Pause, now: DateTime<Utc>)
 }
 
 /// A table of pauses.
-pub(crate) fn pause_table(pauses: &[ShownPause]) -> String {
-    let mut table = Table::new(["PAUSED", "SINCE", "UNTIL", "REASON"]);
+pub(crate) fn pause_table(pauses: &[ShownPause], width: Width) -> String {
+    let mut table = Table::new([
+        whole("PAUSED"),
+        whole("SINCE").right(),
+        whole("UNTIL"),
+        wrap("REASON"),
+    ]);
     for pause in pauses {
         let until = pause
             .until
@@ -93,7 +98,7 @@ pub(crate) fn pause_table(pauses: &[ShownPause]) -> String {
             Cell::new(or_dash(pause.reason.as_deref())),
         ]);
     }
-    table.to_string()
+    table.fitted(width)
 }
 
 /// A pause for tests.

@@ -1,23 +1,39 @@
 //! Times and spans.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, FixedOffset, Local, Offset as _, SecondsFormat, TimeDelta, Utc};
 
 /// Converts ms since the epoch, as stored in Redis.
 pub(crate) fn from_unix_ms(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or_default()
 }
 
-/// A time to the second: `2026-12-01T12:00:00Z`.
+/// A time in the zone of this machine; in unit tests in UTC.
+fn local(time: DateTime<Utc>) -> DateTime<FixedOffset> {
+    let offset = if cfg!(test) {
+        Utc.fix()
+    } else {
+        *time.with_timezone(&Local).offset()
+    };
+    time.with_timezone(&offset)
+}
+
+/// A local time to the second, with its zone: `2026-12-01T13:00:00+01:00`. Options such as `--since` accept it.
 pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+    local(time).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A time to the minute: `2026-12-01 12:00 UTC`.
+/// A local time to the minute, with its zone: `2026-12-01 13:00 +01:00`.
 pub(crate) fn minute(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M UTC").to_string()
+    let time = local(time);
+    let zone = if time.offset().local_minus_utc() == 0 {
+        "UTC".to_owned()
+    } else {
+        time.offset().to_string()
+    };
+    format!("{} {zone}", time.format("%Y-%m-%d %H:%M"))
 }
 
-/// A time and its age: `2026-12-01T12:00:00Z (5m ago)`.
+/// A local time and its age: `2026-12-01T13:00:00+01:00 (5m ago)`.
 pub(crate) fn with_age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     format!("{} ({} ago)", timestamp(time), age(time, now))
 }

@@ -16,11 +16,11 @@ use serde::Serialize;
 use crate::{
     error::{CommandError, Exit},
     options,
-    output::{self, Format},
+    output::{self, Format, TableOutput},
     render::{
         money::{dollars, exact},
-        table::Table,
-        text::{counted, grouped, one_line},
+        table::{Cell, Table, Width, cut, hide, number, state_cell, whole},
+        text::{counted, one_line},
         time::{age, from_unix_ms, span_with_tenths},
     },
     session::Session,
@@ -43,9 +43,8 @@ pub(in crate::commands) struct Arguments {
     /// Maximum number of entries
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 fn state(word: &str) -> Result<ChainState, String> {
@@ -110,14 +109,14 @@ pub(in crate::commands) async fn run(
     rows.extend(fresh);
     rows.sort_by_key(|row| std::cmp::Reverse((row.chain.begun_at, row.chain.chain_id.clone())));
     rows.truncate(limit);
-    match arguments.format {
+    match arguments.output.format {
         Format::Json => output::json(&rows),
         Format::Text if rows.is_empty() => output::line(match kind {
             Some(ChainKind::Batch) => "No batches found.",
             Some(ChainKind::Chain) | None => "No chains found.",
         }),
         Format::Text => {
-            output::line(chain_table(&rows, local_time()));
+            output::line(chain_table(&rows, local_time(), arguments.output.width()));
             if rows.len() == limit {
                 output::note(format_args!(
                     "{} shown; there may be more (raise --limit).",
@@ -174,24 +173,31 @@ async fn redis_chains(
     Ok((known, rows))
 }
 
-fn chain_table(rows: &[Row], now: DateTime<Utc>) -> String {
+fn chain_table(rows: &[Row], now: DateTime<Utc>, width: Width) -> String {
     let mut table = Table::new([
-        "ID", "STATE", "KIND", "STEPS", "TIME", "COST", "AGE", "NAME",
+        whole("ID"),
+        whole("STATE"),
+        hide(1, "KIND"),
+        hide(2, "STEPS").right(),
+        hide(3, "TIME"),
+        hide(4, "COST"),
+        whole("AGE").right(),
+        cut("NAME"),
     ]);
     for Row { chain, total_cost } in rows {
         let end = chain.ended_at.unwrap_or(now);
         table.add_row([
-            chain.chain_id.clone(),
-            chain.state.to_string(),
-            chain.kind.to_owned(),
-            grouped(chain.steps),
-            span_with_tenths(end - chain.begun_at),
-            dollars(*total_cost),
-            age(chain.begun_at, now),
-            one_line(chain.name.as_deref().unwrap_or_default(), 60),
+            Cell::new(&chain.chain_id),
+            state_cell(chain.state.as_str(), chain.state),
+            Cell::new(chain.kind),
+            number(chain.steps),
+            Cell::new(span_with_tenths(end - chain.begun_at)),
+            Cell::new(dollars(*total_cost)),
+            Cell::new(age(chain.begun_at, now)),
+            Cell::new(one_line(chain.name.as_deref().unwrap_or_default(), 60)),
         ]);
     }
-    table.to_string()
+    table.fitted(width)
 }
 
 #[cfg(test)]
@@ -219,10 +225,10 @@ mod tests {
         nameless.chain.chain_id = "1795232878059-0".to_owned();
         let rows = [row(ChainState::Failed), nameless];
         let now = rows[0].chain.begun_at + chrono::TimeDelta::seconds(300);
-        insta::assert_snapshot!(chain_table(&rows, now), @"
+        insta::assert_snapshot!(chain_table(&rows, now, Width::UNLIMITED), @"
         ID               STATE    KIND   STEPS  TIME   COST     AGE  NAME
-        report-7         failed   chain  6      12.3s  $0.0113  5m   weekly report
-        1795232878059-0  running  chain  6      5m     $0.0113  5m
+        report-7         failed   chain      6  12.3s  $0.0113   5m  weekly report
+        1795232878059-0  running  chain      6  5m     $0.0113   5m
         ");
         insta::assert_snapshot!(serde_json::to_string(&rows[0]).unwrap(), @r#"{"chain_id":"report-7","name":"weekly report","kind":"chain","state":"failed","steps":6,"begun_at":"2026-11-21T03:47:58.059Z","ended_at":"2026-11-21T03:48:10.404Z","total_cost":0.0113004}"#);
     }

@@ -4,7 +4,7 @@ use longshore_config::{Config, Shown};
 use serde::Serialize;
 
 use crate::render::{
-    table::{Cell, Table},
+    table::{Cell, Table, Width, whole, wrap},
     text::printable,
 };
 
@@ -44,8 +44,8 @@ fn compare_settings(now: &[Shown], then: &[Shown]) -> Vec<Change> {
         .collect()
 }
 
-pub(super) fn change_table(changes: &[Change]) -> String {
-    let mut table = Table::new(["SETTING", "NOW", "THEN"]);
+pub(super) fn change_table(changes: &[Change], width: Width) -> String {
+    let mut table = Table::new([whole("SETTING"), wrap("NOW"), wrap("THEN")]);
     for change in changes {
         let shown = |value: &Option<String>| {
             let value = value.as_deref().unwrap_or("-");
@@ -57,7 +57,7 @@ pub(super) fn change_table(changes: &[Change]) -> String {
             shown(&change.then),
         ]);
     }
-    table.to_string()
+    table.fitted(width)
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
             "retry: { max_retries: 5, jitter: 0 }\n\
              providers: { mine: { base_url: 'http://gpu:8000/v1', default_model: m } }\n",
         );
-        insta::assert_snapshot!(change_table(&config_changes(&now, &then)), @r"
+        insta::assert_snapshot!(change_table(&config_changes(&now, &then), Width::UNLIMITED), @r"
         SETTING                      NOW                                                                                                                                                                                       THEN
         retry.jitter                 3s                                                                                                                                                                                        0ms
         providers.mine               -                                                                                                                                                                                         on, openai at http://gpu:8000/v1, default_model m, no key

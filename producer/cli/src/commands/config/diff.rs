@@ -13,6 +13,7 @@ use crate::{
     error::{CommandError, Exit},
     input::read_text,
     output::{self, Format},
+    render::table::Width,
 };
 
 #[derive(Debug, clap::Args)]
@@ -59,5 +60,8 @@ fn describe_comparison(comparison: &Comparison) -> String {
     if changes.is_empty() {
         return format!("No differences between {now} and {then}.");
     }
-    format!("From {now} to {then}:\n\n{}", change_table(changes))
+    format!(
+        "From {now} to {then}:\n\n{}",
+        change_table(changes, Width::of_terminal())
+    )
 }

@@ -14,6 +14,7 @@ use crate::{
     error::{CommandError, Exit},
     input::read_text,
     output,
+    render::table::Width,
 };
 
 #[derive(Debug, clap::Args)]
@@ -58,7 +59,7 @@ async fn push(path: &Path, yes_option: bool, fleet: &Fleet) -> Result<Exit, Comm
             "No changes on this machine. On other machines, the pushed file replaces the local one.",
         );
     } else {
-        output::note(change_table(&changes));
+        output::note(change_table(&changes, Width::of_terminal()));
     }
     if !confirm_push(yes_option, "Push this to every running service?")? {
         return Ok(Exit::Failure);

@@ -9,7 +9,7 @@ use crate::{
     error::{CommandError, Exit},
     output::{self, Format},
     render::{
-        table::{Cell, Table},
+        table::{Cell, Table, Width, whole, wrap},
         text::printable,
         time::{from_unix_ms, timestamp},
     },
@@ -73,9 +73,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         pushed,
         settings: config.shown(),
     };
-    arguments
-        .format
-        .print_with(&document, || describe_settings(&document, arguments.origin));
+    arguments.format.print_with(&document, || {
+        describe_settings(&document, arguments.origin, Width::of_terminal())
+    });
     Ok(Exit::Success)
 }
 
@@ -112,11 +112,11 @@ fn with_pushed(
     }
 }
 
-fn describe_settings(document: &SettingsDocument, origin: bool) -> String {
+fn describe_settings(document: &SettingsDocument, origin: bool, width: Width) -> String {
     let mut table = if origin {
-        Table::new(vec!["SETTING", "VALUE", "FROM"])
+        Table::new([whole("SETTING"), wrap("VALUE"), wrap("FROM")])
     } else {
-        Table::new(vec!["SETTING", "VALUE"])
+        Table::new([whole("SETTING"), wrap("VALUE")])
     };
     for setting in &document.settings {
         let mut row = vec![
@@ -129,7 +129,7 @@ fn describe_settings(document: &SettingsDocument, origin: bool) -> String {
         }
         table.add_row(row);
     }
-    format!("{table}\n\n{}", describe_sources(document))
+    format!("{}\n\n{}", table.fitted(width), describe_sources(document))
 }
 
 fn describe_sources(document: &SettingsDocument) -> String {
@@ -179,6 +179,7 @@ mod tests {
                 settings: settings.into_iter().take(20).collect(),
             },
             origin,
+            Width::UNLIMITED,
         )
     }
 

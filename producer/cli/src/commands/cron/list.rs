@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::{
     error::{CommandError, Exit},
-    output::Format,
+    output::TableOutput,
     render::{
-        table::{Cell, Table, number},
+        table::{Cell, Table, Width, hide, number, whole},
         time::timestamp,
     },
     session::Session,
@@ -18,9 +18,8 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,17 +58,26 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let broker = session.broker().await?;
     let standing = broker.cron().list().await?.into_iter();
     let jobs: Vec<Listed> = standing.map(Listed::new).collect::<Result<_, _>>()?;
-    arguments.format.print_with(&jobs, || cron_table(&jobs));
+    arguments
+        .output
+        .print_with(&jobs, |width| cron_table(&jobs, width));
     Ok(Exit::Success)
 }
 
-fn cron_table(jobs: &[Listed]) -> String {
+fn cron_table(jobs: &[Listed], width: Width) -> String {
     if jobs.is_empty() {
         return "No recurring jobs. Add one with `longshore cron add`, or under `cron:` in longshore.yaml."
             .to_owned();
     }
     let mut table = Table::new([
-        "NAME", "WHEN", "QUEUE", "NEXT", "LAST", "RAN", "SKIPPED", "FROM",
+        whole("NAME"),
+        whole("WHEN"),
+        hide(2, "QUEUE"),
+        whole("NEXT"),
+        hide(3, "LAST"),
+        hide(5, "RAN").right(),
+        hide(4, "SKIPPED").right(),
+        hide(1, "FROM"),
     ]);
     let tick = |tick: Option<DateTime<Utc>>| tick.map_or_else(|| "-".to_owned(), timestamp);
     for job in jobs {
@@ -89,7 +97,7 @@ fn cron_table(jobs: &[Listed]) -> String {
             Cell::new(job.source),
         ]);
     }
-    table.to_string()
+    table.fitted(width)
 }
 
 #[cfg(test)]
@@ -128,12 +136,12 @@ mod tests {
                 Some(1_800_000_000),
             ),
         ];
-        insta::assert_snapshot!(cron_table(&jobs), @r"
-        NAME            WHEN                       QUEUE    NEXT                  LAST                  RAN    SKIPPED  FROM
+        insta::assert_snapshot!(cron_table(&jobs, Width::UNLIMITED), @"
+        NAME            WHEN                       QUEUE    NEXT                  LAST                    RAN  SKIPPED  FROM
         nightly-report  0 3 * * * (Europe/Berlin)  default  paused                -                     1,234        7  config
         poll            every 30s                  bulk     2027-01-15T08:00:00Z  2027-01-15T07:59:30Z  1,234        7  command
         ");
         insta::assert_snapshot!(serde_json::to_string(&jobs[1]).unwrap(), @r#"{"name":"poll","source":"command","paused":false,"every":"30s","missed":"once","queue":"bulk","job":{"prompt":"x"},"next":"2027-01-15T08:00:00Z","last":"2027-01-15T07:59:30Z","ran":1234,"skipped":7}"#);
-        insta::assert_snapshot!(cron_table(&[]), @"No recurring jobs. Add one with `longshore cron add`, or under `cron:` in longshore.yaml.");
+        insta::assert_snapshot!(cron_table(&[], Width::UNLIMITED), @"No recurring jobs. Add one with `longshore cron add`, or under `cron:` in longshore.yaml.");
     }
 }

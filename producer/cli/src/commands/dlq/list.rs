@@ -12,9 +12,9 @@ use serde::Serialize;
 use super::{filter::Filter, note_unreadable};
 use crate::{
     error::{CommandError, Exit},
-    output::Format,
+    output::TableOutput,
     render::{
-        table::Table,
+        table::{Table, Width, cut, hide, whole},
         text::{counted, grouped, one_line, or_dash},
         time::{age, from_unix_ms},
     },
@@ -34,9 +34,8 @@ pub(super) struct Arguments {
     /// Start after this cursor, which the previous page prints
     #[arg(long, value_name = "CURSOR")]
     after: Option<DeadLetterCursor>,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,9 +63,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         next: next.map(|next| next.to_string()),
         dead_letters,
     };
-    arguments
-        .format
-        .print_with(&listed, || dead_letter_table(&listed, local_time()));
+    arguments.output.print_with(&listed, |width| {
+        dead_letter_table(&listed, local_time(), width)
+    });
     Ok(Exit::Success)
 }
 
@@ -103,7 +102,7 @@ async fn page(
     }
 }
 
-fn dead_letter_table(listed: &Listed, now: DateTime<Utc>) -> String {
+fn dead_letter_table(listed: &Listed, now: DateTime<Utc>, width: Width) -> String {
     let mut figures = format!(
         "{}, {} shown",
         counted(listed.total, "dead letter"),
@@ -117,7 +116,13 @@ fn dead_letter_table(listed: &Listed, now: DateTime<Utc>) -> String {
         return figures;
     }
     let mut table = Table::new([
-        "ID", "AGE", "REASON", "TYPE", "PLATFORM", "ATTEMPTS", "ERROR",
+        whole("ID"),
+        whole("AGE").right(),
+        hide(4, "REASON"),
+        hide(2, "TYPE"),
+        hide(3, "PLATFORM"),
+        hide(1, "ATTEMPTS").right(),
+        cut("ERROR"),
     ]);
     for record in &listed.dead_letters {
         table.add_row([
@@ -130,7 +135,7 @@ fn dead_letter_table(listed: &Listed, now: DateTime<Utc>) -> String {
             one_line(&record.error, ERROR_HEAD),
         ]);
     }
-    format!("{table}\n\n{figures}")
+    format!("{}\n\n{figures}", table.fitted(width))
 }
 
 #[cfg(test)]
@@ -152,10 +157,10 @@ mod tests {
             next: Some("1790000000000:bulk:9-0".to_owned()),
             dead_letters: vec![example_dead_letter("inv-42", &[]).record, malformed],
         };
-        insta::assert_snapshot!(dead_letter_table(&listed, now), @r"
+        insta::assert_snapshot!(dead_letter_table(&listed, now, Width::UNLIMITED), @"
         ID        AGE  REASON     TYPE      PLATFORM  ATTEMPTS  ERROR
-        inv-42    5m   exhausted  research  sim       3         All platforms failed.
-        bulk:9-0  5m   not_json   -         -         0         expected `job` to be a JSON object, but it is not JSON:  [31…
+        inv-42     5m  exhausted  research  sim              3  All platforms failed.
+        bulk:9-0   5m  not_json   -         -                0  expected `job` to be a JSON object, but it is not JSON:  [31…
 
         1,234 dead letters, 2 shown; next page: --after 1790000000000:bulk:9-0
         ");

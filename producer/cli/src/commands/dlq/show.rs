@@ -17,9 +17,10 @@ use super::{
 };
 use crate::{
     error::{CommandError, Exit},
-    output::{self, Format},
+    output::{self, TableOutput},
     render::{
         attempts::checkpoint_attempts,
+        table::Width,
         text::{counted, labelled, one_line, printable},
         time::{from_unix_ms, with_age},
     },
@@ -31,9 +32,8 @@ pub(super) struct Arguments {
     /// Job id or entry id of the dead letter
     #[arg(value_parser = parse_id)]
     id: String,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,9 +60,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         malformed,
         dead_letter: &dead_letter,
     };
-    arguments
-        .format
-        .print_with(&shown, || describe_dead_letter(&shown, local_time()));
+    arguments.output.print_with(&shown, |width| {
+        describe_dead_letter(&shown, local_time(), width)
+    });
     Ok(Exit::Success)
 }
 
@@ -108,7 +108,11 @@ fn advice(dead_letter: &DeadLetter, malformed: Option<&str>) -> String {
     }
 }
 
-fn describe_dead_letter(shown: &DeadLetterDocument<'_>, now: DateTime<Utc>) -> String {
+fn describe_dead_letter(
+    shown: &DeadLetterDocument<'_>,
+    now: DateTime<Utc>,
+    width: Width,
+) -> String {
     let record = &shown.dead_letter.record;
     let checkpoint = &shown.dead_letter.checkpoint;
     let mut lines: Vec<(&str, String)> = vec![
@@ -140,7 +144,7 @@ fn describe_dead_letter(shown: &DeadLetterDocument<'_>, now: DateTime<Utc>) -> S
     add("Cost", Some(format!("${}", checkpoint.cost)));
     let mut parts = vec![labelled(&lines, 12)];
     if !checkpoint.history.is_empty() {
-        parts.push(checkpoint_attempts(&checkpoint.history));
+        parts.push(checkpoint_attempts(&checkpoint.history, width));
     }
     parts.push(format!(
         "--- Message ---\n{}",
@@ -177,7 +181,7 @@ mod tests {
             dead_since: dead_letter.record.at,
             dead_letter: &dead_letter,
         };
-        insta::assert_snapshot!(describe_dead_letter(&shown, "2026-12-01T14:00:00Z".parse().unwrap()), @r#"
+        insta::assert_snapshot!(describe_dead_letter(&shown, "2026-12-01T14:00:00Z".parse().unwrap(), Width::UNLIMITED), @r#"
         Dead letter  bulk:9-0
         Reason       exhausted
         Error        All platforms failed.

@@ -10,6 +10,7 @@ use crate::render::{
     attempts::{checkpoint_attempts, recorded_attempts},
     decisions::routing_decisions,
     lane::{state_with_wait, wait_reason},
+    table::Width,
     text::{counted, grouped, labelled, one_line, printable},
     time::{age, seconds_from_ms, timestamp, with_age},
 };
@@ -40,16 +41,18 @@ pub(super) struct JobDetails {
 }
 
 /// The details as text.
-pub(super) fn describe_job(details: &JobDetails, now: DateTime<Utc>) -> String {
+pub(super) fn describe_job(details: &JobDetails, now: DateTime<Utc>, width: Width) -> String {
     let mut parts = vec![fact_lines(details, now)];
     let attempts = match &details.record {
-        Some(record) if !record.history.is_empty() => Some(recorded_attempts(&record.history)),
+        Some(record) if !record.history.is_empty() => {
+            Some(recorded_attempts(&record.history, width))
+        }
         _ => details
             .found
             .as_ref()
             .and_then(|found| found.checkpoint.as_ref())
             .filter(|checkpoint| !checkpoint.history.is_empty())
-            .map(|checkpoint| checkpoint_attempts(&checkpoint.history)),
+            .map(|checkpoint| checkpoint_attempts(&checkpoint.history, width)),
     };
     parts.extend(attempts);
     if let Some(record) = &details.record {

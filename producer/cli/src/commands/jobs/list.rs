@@ -22,10 +22,10 @@ use serde::Serialize;
 use crate::{
     error::{CommandError, Exit},
     options::{self, LabelFilter},
-    output::{self, Format},
+    output::{self, Format, TableOutput},
     render::{
-        lane::{state_with_wait, wait_reason},
-        table::Table,
+        lane::wait_reason,
+        table::{Cell, Table, Width, cut, hide, state_cell, whole},
         text::{counted, one_line, or_dash},
         time::{age, from_unix_ms},
     },
@@ -57,9 +57,8 @@ pub(super) struct Arguments {
     /// Maximum number of entries
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 /// The position of a job in the list.
@@ -206,11 +205,11 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         std::cmp::Reverse((enqueued_at, job_id))
     });
     rows.truncate(usize::try_from(arguments.limit).unwrap_or(usize::MAX));
-    match arguments.format {
+    match arguments.output.format {
         Format::Json => output::json(&output::with_flat_labels(&rows)),
         Format::Text if rows.is_empty() => output::line("No jobs found."),
         Format::Text => {
-            output::line(job_table(&rows, local_time()));
+            output::line(job_table(&rows, local_time(), arguments.output.width()));
             let full = rows.len() == usize::try_from(arguments.limit).unwrap_or(usize::MAX);
             if let Some(last) = rows.last().filter(|_| full) {
                 output::note(format_args!(
@@ -224,25 +223,42 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-fn job_table(rows: &[Row], now: DateTime<Utc>) -> String {
-    let mut table = Table::new([
-        "ID", "STATE", "TYPE", "QUEUE", "PLATFORM", "ATTEMPTS", "COST", "AGE", "PROMPT",
-    ]);
+fn job_table(rows: &[Row], now: DateTime<Utc>, width: Width) -> String {
+    let any_waits = rows.iter().any(|row| row.waits_for.is_some());
+    let mut columns = vec![
+        whole("ID"),
+        whole("STATE"),
+        hide(4, "TYPE"),
+        hide(1, "QUEUE"),
+        hide(3, "PLATFORM"),
+        hide(2, "ATTEMPTS").right(),
+        hide(5, "COST"),
+        whole("AGE").right(),
+        cut("PROMPT"),
+    ];
+    if any_waits {
+        columns.insert(2, cut("WAITS FOR"));
+    }
+    let mut table = Table::new(columns);
     for Row { row, waits_for } in rows {
         let job = &row.job;
-        table.add_row([
-            job.labels.job_id.to_string(),
-            state_with_wait(job.state.as_str(), waits_for.as_deref()),
-            one_line(&job.labels.task_type, 40),
-            job.labels.queue.to_string(),
-            or_dash(job.platform.as_deref()),
-            job.attempts.to_string(),
-            format!("${}", row.cost_usd),
-            age(job.enqueued_at, now),
-            one_line(&job.prompt_head, PROMPT_HEAD),
-        ]);
+        let mut cells = vec![
+            Cell::new(&job.labels.job_id),
+            state_cell(job.state.as_str(), job.state),
+            Cell::new(one_line(&job.labels.task_type, 40)),
+            Cell::new(&job.labels.queue),
+            Cell::new(or_dash(job.platform.as_deref())),
+            Cell::new(job.attempts),
+            Cell::new(format_args!("${}", row.cost_usd)),
+            Cell::new(age(job.enqueued_at, now)),
+            Cell::new(one_line(&job.prompt_head, PROMPT_HEAD)),
+        ];
+        if any_waits {
+            cells.insert(2, Cell::new(or_dash(waits_for.as_deref())));
+        }
+        table.add_row(cells);
     }
-    table.to_string()
+    table.fitted(width)
 }
 
 /// Jobs in Redis that have not ended: the newest of each queue and the first of each lane.
@@ -421,12 +437,23 @@ mod tests {
         let json = output::with_flat_labels(&waits);
         assert_eq!(json["job_id"], "inv-42");
         assert_eq!(json["waits_for"], "xai's requests a minute");
-        let table = job_table(&[waits], now);
-        assert!(
-            table.contains("inv-42  available, waits for xai's requests a minute  research"),
-            "{table}"
-        );
-        let table = job_table(&[row.into()], now + chrono::TimeDelta::minutes(5));
-        assert!(table.contains("inv-42  available  research  default  -         0         $0    5m   Name three colours"), "{table}");
+        let rows = [waits, row.into()];
+        let now = now + chrono::TimeDelta::minutes(5);
+        insta::assert_snapshot!(job_table(&rows, now, Width::of(140)), @"
+        ID      STATE      WAITS FOR                TYPE      QUEUE    PLATFORM  ATTEMPTS  COST  AGE  PROMPT
+        inv-42  available  xai's requests a minute  research  default  -                0  $0     5m  Name three colours
+        inv-42  available  -                        research  default  -                0  $0     5m  Name three colours
+        ");
+        insta::assert_snapshot!(job_table(&rows, now, Width::of(80)), @"
+        ID      STATE      WAITS FOR             TYPE      COST  AGE  PROMPT
+        inv-42  available  xai's requests a mi…  research  $0     5m  Name three colours
+        inv-42  available  -                     research  $0     5m  Name three colours
+        (--wide also shows QUEUE, PLATFORM, ATTEMPTS)
+        ");
+        insta::assert_snapshot!(job_table(&rows[1..], now, Width::of(80)), @"
+        ID      STATE      TYPE      PLATFORM  ATTEMPTS  COST  AGE  PROMPT
+        inv-42  available  research  -                0  $0     5m  Name three colours
+        (--wide also shows QUEUE)
+        ");
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{CommandError, Exit},
-    output::{self, Format},
+    output::{self, TableOutput},
     session::Session,
 };
 
@@ -20,9 +20,8 @@ pub(super) struct Arguments {
     /// Job id
     #[arg(value_parser = JobId::parse)]
     id: JobId,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 /// What is known of a job.
@@ -43,13 +42,13 @@ impl Seen {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let client = session.client().await?;
     refuse_chains(std::slice::from_ref(&arguments.id), "show", &client).await?;
-    show(arguments.id, arguments.format, &client, session).await
+    show(arguments.id, arguments.output, &client, session).await
 }
 
 /// Shows a job; exit code 1 if there is none of this id.
 pub(in crate::commands) async fn show(
     id: JobId,
-    format: Format,
+    output: TableOutput,
     client: &Client,
     session: &Session,
 ) -> Result<Exit, CommandError> {
@@ -84,8 +83,8 @@ pub(in crate::commands) async fn show(
         envelope,
         found: Some(found),
     };
-    format.print_with(&output::with_flat_labels(&details), || {
-        describe_job(&details, local_time())
+    output.print_with(&output::with_flat_labels(&details), |width| {
+        describe_job(&details, local_time(), width)
     });
     Ok(Exit::Success)
 }

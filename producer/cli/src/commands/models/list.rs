@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     error::{CommandError, Exit},
-    output::{self, Format},
-    render::table::{Cell, Table, number, right},
+    output::{self, Format, TableOutput},
+    render::table::{Cell, Table, Width, hide, number, whole},
 };
 
 #[derive(Debug, Default, clap::Args)]
@@ -33,9 +33,8 @@ pub(in crate::commands) struct Arguments {
     /// Include withdrawn models and disabled platforms
     #[arg(long)]
     all: bool,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: TableOutput,
 }
 
 fn dollar_amount(text: &str) -> Result<Usd, String> {
@@ -66,7 +65,7 @@ struct Model<'a> {
 pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, CommandError> {
     let today = local_time().date_naive();
     let models = selected_models(arguments, catalog, today)?;
-    match arguments.format {
+    match arguments.output.format {
         Format::Json => {
             let models: Vec<Model<'_>> = models
                 .into_iter()
@@ -78,7 +77,7 @@ pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, Comm
             output::note(arguments.wanted.describe_none(catalog));
         }
         Format::Text => {
-            output::line(model_table(&models, today));
+            output::line(model_table(&models, today, arguments.output.width()));
             note_unpriced(catalog);
         }
     }
@@ -129,16 +128,16 @@ fn model_document<'a>(
     })
 }
 
-fn model_table(models: &[&ModelEntry], day: NaiveDate) -> String {
+fn model_table(models: &[&ModelEntry], day: NaiveDate, width: Width) -> String {
     let mut table = Table::new([
-        "PLATFORM",
-        "MODEL",
-        "TIER",
-        "IN/1K",
-        "OUT/1K",
-        "BATCH",
-        "CONTEXT",
-        "CAPABILITIES",
+        hide(5, "PLATFORM"),
+        whole("MODEL"),
+        hide(3, "TIER"),
+        whole("IN/1K").right(),
+        whole("OUT/1K").right(),
+        hide(1, "BATCH").right(),
+        hide(2, "CONTEXT").right(),
+        hide(4, "CAPABILITIES"),
     ]);
     let mut has_tiers = false;
     for entry in models {
@@ -150,14 +149,14 @@ fn model_table(models: &[&ModelEntry], day: NaiveDate) -> String {
             Cell::new(&entry.provider),
             Cell::new(&entry.model),
             Cell::new(entry.tier),
-            right(format!("{}{mark}", per_thousand(prices.rates.input))),
-            right(format!("{}{mark}", per_thousand(prices.rates.output))),
-            right(discount(prices.batch_discount)),
+            Cell::new(format_args!("{}{mark}", per_thousand(prices.rates.input))),
+            Cell::new(format_args!("{}{mark}", per_thousand(prices.rates.output))),
+            Cell::new(discount(prices.batch_discount)),
             number(entry.context_window),
             Cell::new(capabilities.join(", ")),
         ]);
     }
-    let mut text = table.to_string();
+    let mut text = table.fitted(width);
     if has_tiers {
         text.push_str("\n\n* different prices for long prompts; `--format json` shows them");
     }
@@ -204,6 +203,7 @@ mod tests {
         model_table(
             &selected_models(arguments, &catalog(), day()).unwrap(),
             day(),
+            Width::UNLIMITED,
         )
     }
 
@@ -218,8 +218,8 @@ mod tests {
             max_cost: Some("0.002".parse().unwrap()),
             ..Arguments::default()
         };
-        insta::assert_snapshot!(listed_text(&arguments), @r"
-        PLATFORM  MODEL                   TIER      IN/1K       OUT/1K      BATCH  CONTEXT    CAPABILITIES
+        insta::assert_snapshot!(listed_text(&arguments), @"
+        PLATFORM  MODEL                   TIER           IN/1K      OUT/1K  BATCH    CONTEXT  CAPABILITIES
         xai       grok-4.7                advanced  $0.002000*  $0.006000*   -20%    500,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision
         openai    o3                      advanced   $0.002000   $0.008000   -50%    200,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision, files
         gemini    gemini-2.5-pro          advanced  $0.001250*  $0.010000*   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision, files, audio

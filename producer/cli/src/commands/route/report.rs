@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::render::{
     money::{dollars, exact},
-    table::{Cell, Table, right},
+    table::{Cell, Table, Width, hide, whole, wrap},
     text::{grouped, one_line, printable},
 };
 
@@ -111,14 +111,15 @@ impl RoutedTask {
         }
     }
 
-    fn to_text(&self, explain: bool) -> String {
+    fn to_text(&self, explain: bool, width: Width) -> String {
         if let Some(error) = &self.error {
             return format!("No platform: {}", printable(error));
         }
         if explain {
-            self.explained()
+            self.explained(width)
         } else {
-            let mut candidates = Table::new(["#", "PLATFORM", "MODEL"]);
+            let mut candidates =
+                Table::new([whole("#").right(), whole("PLATFORM"), whole("MODEL")]);
             for (at, row) in self.candidates.iter().enumerate() {
                 candidates.add_row([
                     (at + 1).to_string(),
@@ -126,13 +127,20 @@ impl RoutedTask {
                     row.model.clone(),
                 ]);
             }
-            candidates.to_string()
+            candidates.fitted(width)
         }
     }
 
-    fn explained(&self) -> String {
+    fn explained(&self, width: Width) -> String {
         let mut candidates = Table::new([
-            "#", "PLATFORM", "MODEL", "TIER", "BILLING", "ABOUT", "AT MOST", "WHY",
+            whole("#").right(),
+            whole("PLATFORM"),
+            whole("MODEL"),
+            hide(2, "TIER"),
+            hide(1, "BILLING"),
+            hide(3, "ABOUT").right(),
+            hide(4, "AT MOST").right(),
+            wrap("WHY"),
         ]);
         for (at, row) in self.candidates.iter().enumerate() {
             candidates.add_row([
@@ -141,12 +149,12 @@ impl RoutedTask {
                 Cell::new(&row.model),
                 Cell::new(row.tier),
                 Cell::new(row.billing),
-                right(dollars(row.about_usd)),
-                right(dollars(row.at_most_usd)),
+                Cell::new(dollars(row.about_usd)),
+                Cell::new(dollars(row.at_most_usd)),
                 Cell::new(printable(&row.reason)),
             ]);
         }
-        let mut steps = Table::new(["STEP", "OUTCOME"]);
+        let mut steps = Table::new([whole("STEP"), wrap("OUTCOME")]);
         for step in StageName::ALL {
             let mut outcomes = self.steps.iter().filter(|one| one.step == *step).peekable();
             if outcomes.peek().is_none() {
@@ -158,8 +166,8 @@ impl RoutedTask {
         }
         format!(
             "{}\n\n{}\n\nPrompt: about {} tokens, at most {}",
-            candidates,
-            steps,
+            candidates.fitted(width),
+            steps.fitted(width),
             grouped(self.prompt_tokens.about),
             grouped(self.prompt_tokens.at_most)
         )
@@ -241,13 +249,13 @@ impl Report {
         json!({"tasks": tasks})
     }
 
-    pub(super) fn to_text(&self, explain: bool) -> String {
+    pub(super) fn to_text(&self, explain: bool, width: Width) -> String {
         if let [only] = self.tasks.as_slice() {
-            return only.to_text(explain);
+            return only.to_text(explain, width);
         }
         let parts = self.tasks.iter().enumerate().map(|(at, task)| {
             let title = format!("Task {}: {}", at + 1, printable(&task.prompt));
-            format!("{title}\n{}", task.to_text(explain))
+            format!("{title}\n{}", task.to_text(explain, width))
         });
         parts.collect::<Vec<_>>().join("\n\n")
     }

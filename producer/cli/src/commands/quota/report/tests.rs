@@ -69,7 +69,7 @@ fn several_limits_are_named_with_warnings_and_waiting_jobs() {
         ("budget:team:globex", (100 * CENT, 0, 12_345)),
     ];
     let report = report(FILE, None, &figures);
-    assert_snapshot!(report, @r#"
+    assert_snapshot!(report, @"
     === Quota Status ===
     Platform        Used      Limit     Remaining    Reset                  Limit of
     -------------   -------   -------   ----------   ---------------        --------
@@ -81,7 +81,7 @@ fn several_limits_are_named_with_warnings_and_waiting_jobs() {
     all             $170.50   $200      $29.50       2026-03-01 00:00 UTC   dollars a month (budget everything)
     anthropic       $60       $50       $0           2026-03-01 00:00 UTC   dollars a month (budget claude, warning only)
     tenant globex   $1        $1        $0           never                  dollars (budget team)
-    tenant acme     $0.0042   $1        $1.00        never                  dollars (budget team)
+    tenant acme     $0.0042   $1        $0.9958      never                  dollars (budget team)
 
     Warnings:
       - gemini at 93% (1395/1500): Critical threshold warning
@@ -94,7 +94,7 @@ fn several_limits_are_named_with_warnings_and_waiting_jobs() {
       - 312 jobs wait for openai's requests a minute
       - 1 job waits for openai's calls at once
       - 12,345 jobs wait for the budget team of globex
-    "#);
+    ");
 }
 
 #[test]

@@ -73,10 +73,10 @@ fn a_file_becomes_a_chain_of_steps() {
     }
     "#);
     Chain::from_json(text, &MessageLimits::default()).unwrap();
-    assert_snapshot!(super::super::task_table(&tasks), @"
-    TASK         STEP         TYPE           RISK  AREA  FILES  BYTES  GOAL
-    MY-TASK-001  MY_TASK_001  documentation  low   docs  1      28     Add docstrings to ContextBuilder class
-    MY-TASK-002  MY_TASK_002  -              high  core  0      0      Make it faster
+    assert_snapshot!(super::super::task_table(&tasks, crate::render::table::Width::UNLIMITED), @"
+    TASK                STEP  TYPE           RISK  AREA  FILES  BYTES  GOAL
+    MY-TASK-001  MY_TASK_001  documentation  low   docs      1     28  Add docstrings to ContextBuilder class
+    MY-TASK-002  MY_TASK_002  -              high  core      0      0  Make it faster
     ");
 }
 
