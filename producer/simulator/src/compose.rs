@@ -7,7 +7,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::{
     ask::{Ask, Shape},
     markers::{Ending, Markers, without_markers},
-    schema,
+    schema, words,
 };
 
 /// The answer's text and how it ends; an answer that outgrows its token limit is cut short.
@@ -20,17 +20,7 @@ pub(super) fn compose<'a>(
         (Ending::Refused, _) => Cow::Borrowed("I'm sorry, but I can't help with that."),
         (Ending::Empty | Ending::Blocked, _) => Cow::Borrowed(""),
         (_, Some(echo)) => Cow::Borrowed(echo),
-        _ => Cow::Owned(match ask.shape {
-            Shape::Text => sentences(ask),
-            Shape::Json(schema) => {
-                let schema = schema.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
-                match schema {
-                    Some(schema) => schema::instance(&schema, &sentences(ask)),
-                    None => json!({"answer": sentences(ask), "model": &*ask.model}),
-                }
-                .to_string()
-            }
-        }),
+        _ => Cow::Owned(words_or_json(ask)),
     };
     if ending == Ending::Length && markers.echo.is_none() {
         let half = whole.chars().count() / 2;
@@ -61,20 +51,30 @@ pub(super) fn arguments(ask: &Ask<'_>, markers: &Markers<'_>) -> Option<Box<RawV
     let schema = tool
         .schema
         .and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
-    let arguments = schema.map_or_else(
-        || json!({}),
-        |schema| schema::instance(&schema, &sentences(ask)),
-    );
+    let arguments = schema.map_or_else(|| json!({}), |schema| schema::instance(&schema));
     RawValue::from_string(arguments.to_string()).ok()
 }
 
-/// Two sentences that depend only on the prompt and the model.
-fn sentences(ask: &Ask<'_>) -> String {
+/// What an answer says when no marker decides it: JSON if the call or its prompt asks for JSON.
+fn words_or_json(ask: &Ask<'_>) -> String {
     let plain = if ask.prompt.contains("[[") {
         Cow::Owned(without_markers(&ask.prompt))
     } else {
         Cow::Borrowed(&*ask.prompt)
     };
+    let schema = match ask.shape {
+        Shape::Text => words::requested_schema(&plain),
+        Shape::Json(None) => Some(words::object_schema(&plain)),
+        Shape::Json(Some(raw)) => serde_json::from_str(raw.get()).ok(),
+    };
+    schema.map_or_else(
+        || sentences(&plain, &ask.model),
+        |schema| schema::instance(&schema).to_string(),
+    )
+}
+
+/// Two sentences that depend only on the prompt and the model.
+fn sentences(plain: &str, model: &str) -> String {
     let mut text = String::with_capacity(160);
     text.push_str("You asked: \"");
     for (n, word) in plain.split_whitespace().take(8).enumerate() {
@@ -84,7 +84,7 @@ fn sentences(ask: &Ask<'_>) -> String {
         text.extend(word.chars().take(24));
     }
     text.push_str("\". This is a simulated answer from ");
-    text.push_str(&ask.model);
+    text.push_str(model);
     text.push('.');
     text
 }
@@ -116,6 +116,13 @@ mod tests {
             "You asked: \"one two three four five six seven eight\". This is a simulated answer from m."
         );
         assert_eq!(ending, Ending::Whole);
+    }
+
+    #[test]
+    fn a_marker_asks_for_no_json() {
+        let ask = ask("[[x=as JSON]] hello", None);
+        let (text, _) = compose(&ask, &Markers::default(), Ending::Whole);
+        assert!(text.starts_with("You asked: \"hello\""), "{text}");
     }
 
     #[test]

@@ -1,70 +1,9 @@
 //! A provider to test against: a real HTTP server that speaks three dialects, misbehaves on request
 //! and keeps its own invoice.
 //!
-//! # Endpoints
-//!
-//! | Endpoint | What it is |
-//! |---|---|
-//! | `POST /openai/v1/chat/completions` | OpenAI and those who copy it; wants `Authorization: Bearer` |
-//! | `POST /anthropic/v1/messages` | Anthropic; wants `x-api-key` and `anthropic-version` |
-//! | `POST /gemini/v1beta/models/{model}:generateContent` | Gemini; wants `x-goog-api-key` |
-//! | `GET /invoice`, `GET /invoice?since=INDEX&limit=N` | the bills; see [`Bill`] |
-//! | `GET /stats` | the counts; see [`Stats`] |
-//! | `GET /calls?provider=NAME`, `&since=INDEX&limit=N` | each call and its time; see [`Arrival`] |
-//! | `GET /requests` | the bodies of calls that were kept; see [`KeptRequest`] |
-//! | `GET /limits`, `POST /limits` | what a provider, or each of them, lets through; see [`Limits`] |
-//! | `GET /faults`, `POST /faults` | misbehaviour of a provider, or of all; see [`Faults`] |
-//! | `POST /release` | releases calls that `[[hold]]` holds; none are held from then on |
-//! | `POST /reset` | forgets bills, counts, faults, failures and kept requests; limits are those of the start |
-//! | `GET /health` | answers when the simulator runs |
-//!
-//! # Providers
-//!
-//! One simulator plays as many providers as are called. `/p/NAME` before a dialect's path is the
-//! provider NAME, as in `POST /p/NAME/openai/v1/chat/completions`; without it, the provider is named
-//! like the dialect. Each has limits, faults and counts of its own. To change those of one, name it:
-//! `{"provider": "NAME", "requests_per_minute": 600}`, `{"provider": "NAME", "rate_503": 1, "for_ms":
-//! 30000}`; without a name, all change. What is posted replaces what was there.
-//!
-//! The `Idempotency-Key` of a call is the attempt id on its bill. Every call is billed on its own;
-//! two bills with one attempt id are two calls.
-//!
-//! # Markers
-//!
-//! A prompt may say what becomes of it. Where markers contradict one another the last one counts;
-//! anything else between double brackets is ordinary text.
-//!
-//! | Marker | Effect | Billed |
-//! |---|---|---|
-//! | `[[latency=MS]]` | the answer, or the error, takes so many milliseconds | |
-//! | `[[hold]]` | the answer waits for `POST /release` | |
-//! | `[[status=CODE]]` | an error of this status, 400 to 599 | no |
-//! | `[[retry_after=SECONDS]]` | the error asks for this wait; fractions are allowed | |
-//! | `[[fail_first=N:STATUS]]` | the first N calls with exactly this prompt, in any dialect, fail so | no |
-//! | `[[context]]` | the prompt is too long for the model | no |
-//! | `[[quota]]` | the account's quota or balance is exhausted | no |
-//! | `[[drop]]` | the connection closes | no |
-//! | `[[drop_billed]]` | the connection closes | yes |
-//! | `[[hang]]` | there is never an answer | yes |
-//! | `[[garbage]]` | 200 with something that is no JSON | yes |
-//! | `[[empty]]` | 200 with no choices, content or candidates | yes |
-//! | `[[length]]` | the answer is cut short by the token limit | yes |
-//! | `[[refuse]]` | the model refuses | yes |
-//! | `[[refuse=prompt]]` | the same, before the model sees the prompt: Gemini's `promptFeedback` | yes |
-//! | `[[tokens=IN,OUT]]` | the usage: all input, all output | |
-//! | `[[cached=N]]` | so much of the input was cached | |
-//! | `[[reasoning=N]]` | so much of the output was reasoning | |
-//! | `[[echo=TEXT]]` | the answer is TEXT | |
-//! | `[[call]]` | the model calls a tool, if the request has one and does not end with a tool's result | yes |
-//! | `[[keep]]` | the body of the request is kept for `GET /requests` | |
-//!
-//! The model also calls a tool if the request forces it (`tool_choice`). The arguments follow the tool's JSON schema.
-//!
-//! # When a call is billed
-//!
-//! A call is billed when generation begins: once it is accepted and before the latency. A client that
-//! is killed while it waits has been billed. Errors of status 400 and above are never billed, and
-//! come at once unless `[[latency]]` delays them.
+//! `docs/SIMULATOR.md` describes it for its users: endpoints, markers, faults, limits, the invoice, and when an answer
+//! is JSON. `GET /invoice` returns [`Bill`]s, `GET /stats` [`Stats`], `GET /calls` [`Arrival`]s and `GET /requests`
+//! [`KeptRequest`]s; `/limits` takes [`Limits`] and `/faults` [`Faults`].
 
 mod accounts;
 mod anthropic;
@@ -90,6 +29,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod words;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Markers in a prompt that control the simulator.
 //!
-//! The grammar is closed and listed in the documentation of [`super`]. Anything else between double
-//! brackets is ordinary text. Where markers contradict one another the last one counts.
+//! The grammar is closed; `docs/SIMULATOR.md` lists it. Anything else between double brackets is ordinary text. Where
+//! markers contradict one another the last one counts.
 
 use std::time::Duration;
 
@@ -73,28 +73,99 @@ impl<'a> Markers<'a> {
 
     fn take(&mut self, inside: &'a str) -> Option<()> {
         let (name, value) = inside.split_once('=').unwrap_or((inside, ""));
-        match (name, value) {
-            ("latency", _) => self.latency = Some(Duration::from_millis(value.parse().ok()?)),
-            ("hold", "") => self.held = true,
-            ("status", _) => self.status = Some(status(value)?),
-            ("retry_after", _) => self.retry_after = Some(seconds(value)?),
-            ("fail_first", _) => {
-                let (count, code) = value.split_once(':')?;
-                self.fail_first = Some((count.parse().ok()?, status(code)?));
-            }
-            ("tokens", _) => {
-                let (input, output) = value.split_once(',')?;
-                self.tokens = Some((input.trim().parse().ok()?, output.trim().parse().ok()?));
-            }
-            ("cached", _) => self.cached = value.parse().ok()?,
-            ("reasoning", _) => self.reasoning = value.parse().ok()?,
-            ("echo", _) => self.echo = Some(value),
-            ("call", "") => self.calls = true,
-            ("keep", "") => self.keeps = true,
-            _ => self.ending = ending(inside)?,
-        }
-        Some(())
+        let (_, effect) = MARKERS.iter().find(|(known, _)| *known == name)?;
+        effect(self, value)
     }
+}
+
+/// What a marker with this value changes; `None` if it cannot have the value.
+type Effect = for<'a> fn(&mut Markers<'a>, &'a str) -> Option<()>;
+
+const MARKERS: [(&str, Effect); 20] = [
+    ("latency", |markers, value| {
+        let ms = value.parse().ok();
+        put(
+            &mut markers.latency,
+            ms.map(Duration::from_millis).map(Some),
+        )
+    }),
+    ("hold", |markers, value| {
+        put(&mut markers.held, alone(value, true))
+    }),
+    ("status", |markers, value| {
+        put(&mut markers.status, status(value).map(Some))
+    }),
+    ("retry_after", |markers, value| {
+        put(&mut markers.retry_after, seconds(value).map(Some))
+    }),
+    ("fail_first", |markers, value| {
+        let (count, code) = value.split_once(':')?;
+        let failures = (count.parse().ok()?, status(code)?);
+        put(&mut markers.fail_first, Some(Some(failures)))
+    }),
+    ("context", |markers, value| {
+        put(&mut markers.ending, alone(value, Ending::Context))
+    }),
+    ("quota", |markers, value| {
+        put(&mut markers.ending, alone(value, Ending::Quota))
+    }),
+    ("drop", |markers, value| {
+        put(&mut markers.ending, alone(value, Ending::Dropped))
+    }),
+    ("drop_billed", |markers, value| {
+        put(&mut markers.ending, alone(value, Ending::DroppedBilled))
+    }),
+    ("hang", |markers, value| {
+        put(&mut markers.ending, alone(value, Ending::Hung))
+    }),
+    ("garbage", |markers, value| {
+        put(&mut markers.ending, alone(value, Ending::Garbage))
+    }),
+    ("empty", |markers, value| {
+        put(&mut markers.ending, alone(value, Ending::Empty))
+    }),
+    ("length", |markers, value| {
+        put(&mut markers.ending, alone(value, Ending::Length))
+    }),
+    ("refuse", |markers, value| {
+        let ending = match value {
+            "" => Some(Ending::Refused),
+            "prompt" => Some(Ending::Blocked),
+            _ => None,
+        };
+        put(&mut markers.ending, ending)
+    }),
+    ("tokens", |markers, value| {
+        let (input, output) = value.split_once(',')?;
+        let counts = (input.trim().parse().ok()?, output.trim().parse().ok()?);
+        put(&mut markers.tokens, Some(Some(counts)))
+    }),
+    ("cached", |markers, value| {
+        put(&mut markers.cached, value.parse().ok())
+    }),
+    ("reasoning", |markers, value| {
+        put(&mut markers.reasoning, value.parse().ok())
+    }),
+    ("echo", |markers, value| {
+        put(&mut markers.echo, Some(Some(value)))
+    }),
+    ("call", |markers, value| {
+        put(&mut markers.calls, alone(value, true))
+    }),
+    ("keep", |markers, value| {
+        put(&mut markers.keeps, alone(value, true))
+    }),
+];
+
+/// Sets a field, if there is something to set.
+fn put<T>(field: &mut T, to: Option<T>) -> Option<()> {
+    *field = to?;
+    Some(())
+}
+
+/// What a marker without a value stands for.
+fn alone<T>(value: &str, meaning: T) -> Option<T> {
+    value.is_empty().then_some(meaning)
 }
 
 /// `prompt` with its double-bracketed words taken out, so that an answer which quotes the prompt
@@ -122,22 +193,6 @@ fn split(text: &str) -> Option<(&str, &str, &str)> {
     Some((before, tail.get(..end)?, tail.get(end + 2..)?))
 }
 
-fn ending(inside: &str) -> Option<Ending> {
-    Some(match inside {
-        "length" => Ending::Length,
-        "refuse" => Ending::Refused,
-        "refuse=prompt" => Ending::Blocked,
-        "empty" => Ending::Empty,
-        "garbage" => Ending::Garbage,
-        "drop" => Ending::Dropped,
-        "drop_billed" => Ending::DroppedBilled,
-        "hang" => Ending::Hung,
-        "context" => Ending::Context,
-        "quota" => Ending::Quota,
-        _ => return None,
-    })
-}
-
 /// An error status: 400 to 599.
 fn status(text: &str) -> Option<u16> {
     text.parse().ok().filter(|code| (400..600).contains(code))
@@ -153,7 +208,30 @@ fn seconds(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn the_page_has_every_marker_and_only_these() {
+        let mut rest = include_str!("../../../docs/SIMULATOR.md");
+        let mut shown = BTreeSet::new();
+        while let Some((_, inside, after)) = split(rest) {
+            let marker = format!("[[{inside}]]");
+            assert_ne!(
+                Markers::read(&marker),
+                Markers::default(),
+                "docs/SIMULATOR.md has {marker}, which is no marker"
+            );
+            shown.extend(inside.split('=').next());
+            rest = after;
+        }
+        let known: BTreeSet<_> = MARKERS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(
+            shown, known,
+            "those in docs/SIMULATOR.md and those understood"
+        );
+    }
 
     #[test]
     fn every_marker_is_understood() {

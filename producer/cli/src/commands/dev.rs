@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// First of consecutive ports: Redis, Postgres, simulator, scheduler, workers [default: those of the last start]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1024..=65_000))]
     port: Option<u16>,
-    /// Use the simulator even if provider keys are set
+    /// Use the simulator even if provider keys are set; see docs/SIMULATOR.md
     #[arg(long, conflicts_with = "no_simulator")]
     simulator: bool,
     /// Do not use the simulator even if no provider key is set

@@ -128,22 +128,58 @@ async fn answers_come_in_every_bad_form() {
     assert_eq!(rig.simulator.invoice().len(), 11);
 }
 
+/// The text of the answers of the three dialects.
+fn texts(openai: &Value, anthropic: &Value, gemini: &Value) -> [Value; 3] {
+    let json = |text: &Value| serde_json::from_str(text.as_str().unwrap()).unwrap();
+    [
+        json(&openai["choices"][0]["message"]["content"]),
+        json(&anthropic["content"][0]["text"]),
+        json(&gemini["candidates"][0]["content"]["parts"][0]["text"]),
+    ]
+}
+
 #[tokio::test]
-async fn an_answer_is_json_where_json_is_asked_for() {
+async fn an_answer_is_json_where_the_call_asks_for_json() {
     let rig = Rig::start();
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
     let hello = json!([{"role": "user", "content": "hi"}]);
-    let format = json!({"type": "json_schema", "json_schema": {"name": "o", "schema": schema}});
-    let body = json!({"model": OPENAI, "messages": hello, "response_format": format});
-    let post = rig.post("/openai/v1/chat/completions").bearer_auth("k");
-    let (_, openai) = read(post.json(&body).send().await.unwrap()).await;
-    assert_eq!(openai["choices"][0]["message"]["content"], r#"{"n":1}"#);
+    let named = json!({"type": "json_schema", "json_schema": {"name": "o", "schema": schema}});
+    let formats = [
+        (
+            named,
+            json!({"type": "json_schema", "schema": schema}),
+            json!({"responseMimeType": "application/json", "responseJsonSchema": schema}),
+            json!({"n": 1}),
+        ),
+        (
+            json!({"type": "json_object"}),
+            json!({}),
+            json!({"responseMimeType": "application/json"}),
+            json!({"answer": "simulated text 1"}),
+        ),
+    ];
+    for (openai, anthropic, gemini, expected) in formats {
+        let body = json!({"model": OPENAI, "messages": hello, "response_format": openai});
+        let (_, openai) = read(rig.openai("").json(&body).send().await.unwrap()).await;
+        let body = json!({"model": ANTHROPIC, "max_tokens": 1000, "messages": hello,
+            "output_config": {"format": anthropic}});
+        let (_, anthropic) = read(rig.anthropic("").json(&body).send().await.unwrap()).await;
+        let body = json!({"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": gemini});
+        let (_, gemini) = read(rig.gemini("").json(&body).send().await.unwrap()).await;
+        for answer in texts(&openai, &anthropic, &gemini) {
+            assert_eq!(answer, expected);
+        }
+    }
+}
 
-    let body = json!({"contents": [{"parts": [{"text": "hi"}]}],
-        "generationConfig": {"responseMimeType": "application/json"}});
-    let (_, gemini) = read(rig.gemini("").json(&body).send().await.unwrap()).await;
-    let text = gemini["candidates"][0]["content"]["parts"][0]["text"]
-        .as_str()
-        .unwrap();
-    assert!(serde_json::from_str::<Value>(text).unwrap().is_object());
+#[tokio::test]
+async fn an_answer_is_json_where_the_prompt_asks_for_json() {
+    let rig = Rig::start();
+    let prompt = r#"Name three cities. Answer with JSON only: {"cities": ["..."]}."#;
+    let [(200, openai), (200, anthropic), (200, gemini)] = rig.each(prompt).await else {
+        panic!("a call failed");
+    };
+    for answer in texts(&openai, &anthropic, &gemini) {
+        assert_eq!(answer["cities"].as_array().map(Vec::len), Some(3));
+    }
 }

@@ -114,3 +114,40 @@ async fn stopping_closes_connections_and_frees_the_port() {
         assert!(TcpStream::connect(addr).await.is_err());
     }
 }
+
+#[tokio::test]
+async fn the_page_has_every_endpoint_and_field() {
+    let rig = Rig::start();
+    let page = include_str!("../../../../docs/SIMULATOR.md");
+    let quoted: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let endpoints = quoted
+        .iter()
+        .filter_map(|text| text.split_once(" /"))
+        .filter(|(method, _)| matches!(*method, "GET" | "POST"));
+    let mut count = 0;
+    for (method, path) in endpoints {
+        let method = method.parse().unwrap();
+        let url = format!("{}/{path}", rig.simulator.url());
+        let status = rig
+            .client
+            .request(method, url)
+            .send()
+            .await
+            .unwrap()
+            .status();
+        assert!(!matches!(status.as_u16(), 404 | 405), "{path}: {status}");
+        count += 1;
+    }
+    assert!(count > 12, "{count}");
+
+    let fields = [
+        serde_json::to_value(Faults::default()).unwrap(),
+        serde_json::to_value(Limits::default()).unwrap(),
+    ];
+    for name in fields
+        .iter()
+        .flat_map(|one| one.as_object().unwrap().keys())
+    {
+        assert!(quoted.contains(&name.as_str()), "{name}");
+    }
+}
