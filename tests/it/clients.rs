@@ -9,7 +9,7 @@ use tokio::{process::Command, sync::OnceCell};
 static READY: OnceCell<()> = OnceCell::const_new();
 
 /// The folder of the clients, with their packages installed.
-async fn clients() -> PathBuf {
+pub(crate) async fn clients() -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     READY
         .get_or_init(|| async {

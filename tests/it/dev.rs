@@ -8,8 +8,8 @@ use longshore_tests::stack::{Launcher, Process, eventually, expect_success, tool
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Downloaded servers are downloaded only once.
-async fn directory() -> TempDir {
+/// A directory for `longshore dev`; downloaded servers are downloaded only once.
+pub(crate) async fn directory() -> TempDir {
     toolbox().await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join(".longshore")).unwrap();
@@ -29,7 +29,7 @@ fn spawn(dir: &Path, arguments: &[&str]) -> Process {
 }
 
 /// `longshore dev`, and the ports of its services once it is ready.
-async fn start(dir: &Path, arguments: &[&str]) -> (Process, Value) {
+pub(crate) async fn start(dir: &Path, arguments: &[&str]) -> (Process, Value) {
     let process = spawn(dir, arguments);
     eventually("the services are ready", || async {
         ensure!(

@@ -22,6 +22,7 @@ mod crash;
 mod cron;
 mod dead_letters;
 mod dev;
+mod docs;
 mod failures;
 mod first_job;
 mod identity;

@@ -1,4 +1,4 @@
-//! The chains in `docs` and `deploy/examples`, and the golden files.
+//! The chains in `deploy/examples` and the golden files.
 
 use std::{fs, path::PathBuf};
 
@@ -64,22 +64,6 @@ fn every_chain_of_the_examples_is_one() {
     for (path, text) in files("deploy/examples/chains", "json") {
         accepted(&path, &text, &schema);
     }
-}
-
-#[test]
-fn every_chain_of_the_documents_is_one() {
-    let schema = schema();
-    let mut seen = 0;
-    for (path, text) in files("docs", "md") {
-        for block in text.split("```json\n").skip(1) {
-            let block = block.split("```").next().unwrap();
-            if block.contains("\"steps\"") {
-                accepted(&path, block, &schema);
-                seen += 1;
-            }
-        }
-    }
-    assert!(seen > 0);
 }
 
 /// `chain` is the document. `faults`, if it is invalid, are parts of the reported errors, in order. The
