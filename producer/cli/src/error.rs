@@ -48,11 +48,11 @@ pub(crate) enum CommandError {
     #[error("{0}")]
     Input(String),
     #[error(
-        "{0}\nStart one with `longshore dev`, or set REDIS_URL; run `longshore doctor` for details."
+        "{0}\nStart one with `longshore dev` (commands in its directory find it), or set REDIS_URL; run `longshore doctor` for details."
     )]
     Broker(#[from] BrokerError),
     #[error(
-        "{0}\nStart one with `longshore dev`, or set DATABASE_URL; run `longshore doctor` for details."
+        "{0}\nStart one with `longshore dev` (commands in its directory find it), or set DATABASE_URL; run `longshore doctor` for details."
     )]
     Ledger(#[from] LedgerError),
     /// Dead letters cannot be archived, so they cannot be removed.

@@ -50,7 +50,7 @@ pub(super) struct Reader {
     redis: MultiplexedConnection,
     /// What the document has told the reader to do to the shell so far.
     setup: String,
-    /// Receipts in the document, and those that Redis returned instead.
+    /// Ids in the document, and those that were printed instead.
     receipts: Vec<(String, String)>,
 }
 
@@ -139,7 +139,21 @@ impl Reader {
     async fn line(&mut self, line: &str, shown: Option<&str>) -> anyhow::Result<()> {
         let line = self.with_receipts(line);
         let receipt = match line.split_whitespace().next() {
-            Some("longshore" | "curl" | "producer") => self.shell(&line).await.map(|_| None)?,
+            Some("longshore" | "curl" | "producer") => {
+                let ran = self.run_shell(&line).await?;
+                let code = i32::from(line.ends_with("# fails: exit code 1"));
+                ensure!(
+                    ran.code == Some(code),
+                    "exit code {:?}: {}{}",
+                    ran.code,
+                    ran.stdout,
+                    ran.stderr
+                );
+                let mut printed = ran.stdout.lines();
+                printed
+                    .find_map(|line| line.strip_prefix("Task ID: "))
+                    .map(str::to_owned)
+            }
             Some("redis-cli") => {
                 let words = self.shell(&format!("printf '%s\\n' {line}")).await?;
                 let words: Vec<&str> = words.lines().skip(1).collect();
@@ -188,8 +202,15 @@ impl Reader {
         parts.collect()
     }
 
-    /// What lines print in a shell of this directory, after those that the document has had so far.
+    /// What lines print in a shell of this directory that must succeed.
     pub(super) async fn shell(&self, lines: &str) -> anyhow::Result<String> {
+        let ran = self.run_shell(lines).await?;
+        ensure!(ran.code == Some(0), "{}{}", ran.stdout, ran.stderr);
+        Ok(ran.stdout)
+    }
+
+    /// Runs lines in a shell of this directory, after those that the document has had so far.
+    async fn run_shell(&self, lines: &str) -> anyhow::Result<Ran> {
         let dir = self.dir.path();
         let path = std::env::vars().find(|(name, _)| name == "PATH");
         let (bin, programs) = (dir.join("bin"), dir.join("target/debug"));
@@ -210,14 +231,11 @@ impl Reader {
         let output = timeout(LINE_LIMIT, bash.output())
             .await
             .with_context(|| format!("not within {LINE_LIMIT:?}"))??;
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "{}: {stdout}{stderr}",
-            output.status
-        );
-        Ok(stdout)
+        Ok(Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
     }
 
     /// Sends a command to Redis; returns the receipt of an `XADD`, once its job or chain has completed.

@@ -65,7 +65,7 @@ pub(super) fn own_name() -> String {
 
 fn describe_providers(plan: &Plan, stack: &Stack) -> String {
     if let Some(url) = stack.simulator_url() {
-        return format!("simulated at {url}");
+        return format!("simulated at {url} (docs/SIMULATOR.md)");
     }
     if let Some(url) = &plan.config.simulator_url {
         return format!("simulated at {url}");
@@ -126,7 +126,7 @@ mod tests {
             postgres: "127.0.0.1:15002/longshore".to_owned(),
             workers: vec!["http://127.0.0.1:15003".to_owned()],
             scheduler: "http://127.0.0.1:15004".to_owned(),
-            providers: "simulated at http://127.0.0.1:15005".to_owned(),
+            providers: "simulated at http://127.0.0.1:15005 (docs/SIMULATOR.md)".to_owned(),
             dir: PathBuf::from(".longshore"),
             queue: "{longshore}:queue:default".to_owned(),
             longshore: "longshore".to_owned(),
@@ -142,7 +142,7 @@ mod tests {
           Postgres   127.0.0.1:15002/longshore
           Worker     http://127.0.0.1:15003/health, /metrics
           Scheduler  http://127.0.0.1:15004/health, /metrics
-          Providers  simulated at http://127.0.0.1:15005
+          Providers  simulated at http://127.0.0.1:15005 (docs/SIMULATOR.md)
           Logs       .longshore/*.log
 
         In another shell, in this directory:
@@ -172,6 +172,6 @@ mod tests {
 
     #[test]
     fn the_guide_fits_on_one_line() {
-        insta::assert_snapshot!(guide().one_line(), @"Longshore is running: Redis at redis://127.0.0.1:15001, Postgres at 127.0.0.1:15002/longshore, providers: simulated at http://127.0.0.1:15005, logs in .longshore/*.log");
+        insta::assert_snapshot!(guide().one_line(), @"Longshore is running: Redis at redis://127.0.0.1:15001, Postgres at 127.0.0.1:15002/longshore, providers: simulated at http://127.0.0.1:15005 (docs/SIMULATOR.md), logs in .longshore/*.log");
     }
 }
