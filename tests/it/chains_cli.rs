@@ -116,7 +116,7 @@ async fn a_chain_is_run_shown_and_listed_with_its_costs() {
     assert_eq!(listed[0]["total_cost"], shown["total_cost"]);
     contains(
         &ended(run(&stack, &["chain", "list"]).await, 0),
-        &["report-7  completed  chain  3"],
+        &["report-7  completed  chain      3"],
     );
     assert_eq!(
         ended(

@@ -109,7 +109,7 @@ async fn quota_and_status_show_usage_and_parked_jobs() {
         assert!(status.contains(part), "no {part:?} in {status}");
     }
     let list = expect_success(stack.longshore(&["jobs", "list"]).await.unwrap());
-    let waits = "scheduled, waits for meter's requests a day";
+    let waits = "  scheduled  meter's requests a day  ";
     assert_eq!(list.matches(waits).count(), 2, "{list}");
     let list = expect_success(
         stack
