@@ -30,16 +30,7 @@ impl DeadWorkers {
         let missing_for = live.current().liveness.missing_for();
         for queue in &broker.queues().registered().await? {
             let recovered = broker.workers().recover(queue, missing_for).await?;
-            if recovered.entries > 0 {
-                metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
-                tracing::warn!(
-                    %queue,
-                    workers = recovered.workers,
-                    entries = recovered.entries,
-                    lost_attempts = recovered.lost,
-                    "workers died; their entries were recovered"
-                );
-            }
+            metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
         }
         Ok(())
     }

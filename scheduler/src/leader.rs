@@ -62,8 +62,11 @@ impl Leadership {
         if self.token.take().is_none() {
             return;
         }
-        if let Err(error) = broker.leader().resign(&self.holder).await {
-            tracing::warn!("release of the lease failed: {error}; it expires in {LEASE:?}");
+        match broker.leader().resign(&self.holder).await {
+            Ok(()) => tracing::info!(scheduler = self.holder, "resigned as the leader"),
+            Err(error) => {
+                tracing::warn!("release of the lease failed: {error}; it expires in {LEASE:?}");
+            }
         }
     }
 }

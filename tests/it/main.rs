@@ -26,6 +26,7 @@ mod docs;
 mod failures;
 mod first_job;
 mod identity;
+mod logs;
 mod machine;
 mod model;
 mod new_limits;

@@ -18,6 +18,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Clock,
+    log::JobLog,
     record::RecentAttempts,
     route::{
         Availability,
@@ -41,6 +42,8 @@ pub(crate) struct Context {
     /// This worker's id.
     pub(crate) worker: WorkerId,
     pub(crate) in_flight: InFlight,
+    /// Writes the log lines about single jobs.
+    pub(crate) log: JobLog,
     /// The attempts that ended lately, in case Redis loses them.
     pub(crate) recent_attempts: RecentAttempts,
     /// Free slots for jobs.

@@ -70,6 +70,8 @@ pub(crate) enum WaitsFor {
     NotBefore,
     /// Its next attempt.
     Retry,
+    /// A platform that may answer it: all are held, or their circuits are open.
+    Platform,
     /// A worker that knows a newer protocol version.
     NewerWorker,
 }

@@ -37,6 +37,7 @@ mod clock;
 mod context;
 mod disposition;
 mod job;
+mod log;
 pub mod provider;
 
 // What runs beside the jobs.

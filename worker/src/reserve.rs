@@ -6,6 +6,7 @@ mod refusals;
 
 use std::{ops::ControlFlow, time::Duration};
 
+use chrono::DateTime;
 use longshore_broker::{
     AlsoParked, AttemptStart, Begun, Consumed, MeterUsage, Reservation, ReservationCandidate,
     Reserved,
@@ -19,6 +20,7 @@ use crate::{
     context::Context,
     disposition::{Disposition, Stage, WaitsFor},
     job::Job,
+    log::{Cause, JobLog},
     route::{
         candidates::{AllUsable, Chosen, Query, Usable, select_all},
         estimate::Estimate,
@@ -56,7 +58,8 @@ pub(crate) async fn reserve<'a>(
     }
     match begun {
         Begun::Yes(wait) => {
-            open_attempt(job, draft.record, !first.estimate.reservation.is_empty());
+            let has_reserved = !first.estimate.reservation.is_empty();
+            open_attempt(job, draft.record, has_reserved, &context.log);
             ControlFlow::Continue(ReservedAttempt {
                 target: first,
                 id: drafts.attempt,
@@ -64,7 +67,12 @@ pub(crate) async fn reserve<'a>(
             })
         }
         // With a checkpoint to park, the script never answers `Waits`.
-        Begun::Lost | Begun::Parked | Begun::Waits => ControlFlow::Break(Disposition::Gone),
+        Begun::Parked => {
+            let progress = job.progress();
+            context.log.parked(&progress, Cause::ConcurrencyKey, None);
+            ControlFlow::Break(Disposition::Gone)
+        }
+        Begun::Lost | Begun::Waits => ControlFlow::Break(Disposition::Gone),
         Begun::Cancelled => ControlFlow::Break(Disposition::cancelled_on_request()),
         Begun::Full => {
             // If its permit is for a probe, another caller may make it.
@@ -162,7 +170,7 @@ async fn reserve_any<'a>(
     if usable.is_empty() {
         return ControlFlow::Break(Disposition::Parked {
             due: until.unwrap_or(drafts.now),
-            waits_for: WaitsFor::Retry,
+            waits_for: WaitsFor::Platform,
         });
     }
     let decision = decision_record(query.decision, skipped);
@@ -204,14 +212,19 @@ async fn reserve_any<'a>(
             let target = usable.swap_remove(number);
             let draft = attempts.swap_remove(number);
             let has_reserved = !target.estimate.reservation.is_empty();
-            open_attempt(drafts.job, draft.record, has_reserved);
+            open_attempt(drafts.job, draft.record, has_reserved, &context.log);
             return ControlFlow::Continue(ReservedAttempt {
                 target,
                 id: drafts.attempt,
                 wait,
             });
         }
-        Reserved::Yes(..) | Reserved::Lost | Reserved::Parked => Disposition::Gone,
+        Reserved::Yes(..) | Reserved::Lost => Disposition::Gone,
+        Reserved::Parked => {
+            let progress = drafts.job.progress();
+            context.log.parked(&progress, Cause::ConcurrencyKey, None);
+            Disposition::Gone
+        }
         Reserved::Cancelled => Disposition::cancelled_on_request(),
         Reserved::Waits {
             at_ms,
@@ -226,7 +239,9 @@ async fn reserve_any<'a>(
                     also_parked == AlsoParked::All && MeterName::parse(&meter).is_window();
                 context.pull_gate.close(now_ms, at_ms, waiting, is_certain);
             }
-            tracing::debug!(job = %drafts.checkpoint.id, meter, "job parked: no capacity");
+            let until = DateTime::from_timestamp_millis(at_ms);
+            let progress = drafts.job.progress();
+            context.log.parked(&progress, Cause::Limit(&meter), until);
             metrics::counter!("longshore_jobs_waited_total", "meter" => meter).increment(1);
             Disposition::Gone
         }
@@ -236,9 +251,10 @@ async fn reserve_any<'a>(
     ControlFlow::Break(disposition)
 }
 
-/// Opens the journalled attempt in the job's progress.
-fn open_attempt(job: &Job, record: AttemptRecord, has_reserved: bool) {
+/// Opens the journalled attempt in the job's progress, and logs it.
+fn open_attempt(job: &Job, record: AttemptRecord, has_reserved: bool, log: &JobLog) {
     let mut progress = job.progress();
+    log.routed(&progress, &record);
     let checkpoint = &mut progress.checkpoint;
     checkpoint.attempts += 1;
     checkpoint.waited = false;

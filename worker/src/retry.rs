@@ -19,15 +19,15 @@ pub(crate) use self::{
 use crate::{
     call::FailedCall,
     context::Context,
-    disposition::{Discard, Disposition, Stage},
+    disposition::{Discard, Disposition, Stage, WaitsFor},
     job::Job,
     route::{candidates::NoCandidate, estimate::cap_exceeded},
 };
 
 /// How the job continues after a round without an answer.
 pub(crate) enum NextRound {
-    /// Route again after this wait.
-    After(Duration),
+    /// Route again after this wait, for this.
+    After(Duration, WaitsFor),
     /// Route again at once, to the next candidate.
     OtherCandidate,
     /// Route again to models with larger context windows.
@@ -76,7 +76,7 @@ pub(crate) fn after_failed_call(
                 .retry_after
                 .is_some_and(|asked| asked > policy.hold_limit);
             if !asks_for_long {
-                return NextRound::After(wait);
+                return NextRound::After(wait, WaitsFor::Retry);
             }
             // Another platform may answer meanwhile; if none can, the job is parked until the wait ends.
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
@@ -144,7 +144,7 @@ pub(crate) fn without_candidate(
         NoCandidate::Paused(lane) => return ControlFlow::Break(Disposition::Paused(lane)),
         NoCandidate::Until(until) => {
             let wait = until - context.clock.now();
-            NextRound::After(wait.to_std().unwrap_or_default())
+            NextRound::After(wait.to_std().unwrap_or_default(), WaitsFor::Platform)
         }
         NoCandidate::OverCap(possible, cap) => NextRound::Escalate(cap_exceeded(cap, possible)),
         NoCandidate::AllFailed => NextRound::Escalate(all_failed(job, last_error)),

@@ -71,6 +71,7 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
                             retry::larger_limit(job, &envelope, &failed, &policy.config, now);
                         let next =
                             retry::after_failed_call(job, &failed, larger, &retry_policy, now);
+                        context.log.attempt_failed(job, &failed, &next);
                         last_error = Some(failed.error);
                         next
                     }
@@ -79,7 +80,8 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
             Err(none) => retry::without_candidate(job, none, last_error.as_ref(), context)?,
         };
         match next {
-            NextRound::After(wait) => {
+            NextRound::After(wait, waits_for) => {
+                let wait = (wait, waits_for);
                 retry::wait_in_place(job, &admitted, wait, &retry_policy, context).await?;
             }
             NextRound::OtherCandidate => {}

@@ -19,6 +19,7 @@ use crate::{
     context::Context,
     disposition::Disposition,
     job::Job,
+    log::Cause,
     record::{JobEnd, serialize, serialized},
 };
 
@@ -33,14 +34,22 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
         Disposition::HandedBack => hand_back(job, attempt, context).await,
         Disposition::Parked { due, waits_for } => {
             match park::park_until(job, attempt.as_ref(), due, waits_for, context).await {
-                Parked::Yes => Fence::Held,
+                Parked::Yes => {
+                    let cause = Cause::Time(waits_for);
+                    context.log.parked(&job.progress(), cause, Some(due));
+                    Fence::Held
+                }
                 Parked::Lost => Fence::Lost,
                 Parked::Cancelled => cancel_on_request(job, attempt, context).await,
             }
         }
         Disposition::Paused(lane) => {
             match park::park_paused(job, attempt.as_ref(), &lane, context).await {
-                Paused::Yes => Fence::Held,
+                Paused::Yes => {
+                    let cause = Cause::Paused(lane.as_str());
+                    context.log.parked(&job.progress(), cause, None);
+                    Fence::Held
+                }
                 Paused::Lost => Fence::Lost,
                 Paused::Resumed => hand_back(job, attempt, context).await,
                 Paused::Cancelled => cancel_on_request(job, attempt, context).await,
@@ -65,22 +74,19 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
                 error: Some((&discard.error, &discard.reason)),
                 ..JobEnd::default()
             };
-            let dead_letter = Some(&discard);
-            end_job(
-                job,
-                attempt,
-                JobState::Discarded,
-                &end,
-                dead_letter,
-                context,
-            )
-            .await
+            let state = JobState::Discarded;
+            let fence = end_job(job, attempt, state, &end, Some(&discard), context).await;
+            if fence == Fence::Held {
+                context.log.dead_letter(job, &discard);
+            }
+            fence
         }
     };
     job.acknowledge(fence, context);
     if fence == Fence::Lost {
         metrics::counter!("longshore_settles_fenced_total").increment(1);
         tracing::warn!(
+            job_id = %job.id(),
             entry_id = %job.delivery.entry_id,
             "settle refused: another worker has recovered the job; the attempt is recorded as a duplicate"
         );

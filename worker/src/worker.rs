@@ -27,6 +27,7 @@ use crate::{
     clock::Clock,
     context::{Context, InFlight, PullGate, TenantActivity},
     job::Job,
+    log::JobLog,
     pull::{
         backend::{JobReceiver, StreamBackend},
         reader,
@@ -96,6 +97,7 @@ impl Worker {
             tenant_activity: TenantActivity::default(),
             worker,
             in_flight: InFlight::default(),
+            log: JobLog::default(),
             recent_attempts: RecentAttempts::default(),
             slots: Arc::new(Semaphore::new(slots)),
             suspects: Semaphore::new(1),
@@ -147,6 +149,7 @@ impl Worker {
         drain.abort();
         // While the recorder still runs.
         maintenance::check_recent_attempts(&context).await;
+        context.log.report_left_out();
         settled.cancel();
         background.finish().await;
         heartbeat.stop().await;

@@ -275,7 +275,7 @@ impl Deliveries<'_> {
             .map_err(|source| self.broker.failed(source))?;
         let (fence, chain_error) = Fence::from_settle_reply(&reply)?;
         if let Some(error) = chain_error {
-            tracing::error!(%job, "job settled, but its chain did not continue: {error}");
+            tracing::error!(job_id = %job, "job settled, but its chain did not continue: {error}");
         }
         Ok(fence)
     }

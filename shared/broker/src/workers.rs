@@ -254,18 +254,24 @@ impl Workers<'_> {
     ) -> Result<Recovered, BrokerError> {
         let mut recovered = Recovered::default();
         for consumer in self.consumers(queue).await? {
-            let mut found = false;
+            let (mut entries, mut lost_attempts) = (0, 0);
             loop {
-                let (entries, lost) = self.recover_some(queue, &consumer, least).await?;
-                if entries > 0 {
-                    found = true;
-                    recovered.entries += usize::try_from(entries).unwrap_or(0);
-                    recovered.lost += lost;
-                } else {
+                let (some, lost) = self.recover_some(queue, &consumer, least).await?;
+                let Some(some) = usize::try_from(some).ok().filter(|some| *some > 0) else {
                     break;
-                }
+                };
+                entries += some;
+                lost_attempts += lost;
             }
-            recovered.workers += usize::from(found);
+            if entries > 0 {
+                tracing::warn!(
+                    worker = consumer, %queue, entries, lost_attempts,
+                    "worker died; its entries were recovered"
+                );
+            }
+            recovered.workers += usize::from(entries > 0);
+            recovered.entries += entries;
+            recovered.lost += lost_attempts;
         }
         Ok(recovered)
     }

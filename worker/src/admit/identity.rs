@@ -53,7 +53,7 @@ pub(super) async fn claim_identity(
         Admitted::Lost => Disposition::Gone,
         Admitted::Duplicate => {
             metrics::counter!("longshore_messages_dropped_total").increment(1);
-            tracing::info!(job = %job.id(), entry_id = %job.delivery.entry_id, "duplicate message dropped");
+            tracing::info!(job_id = %job.id(), entry_id = %job.delivery.entry_id, "duplicate message dropped");
             Disposition::Gone
         }
         Admitted::Conflict(first) => {

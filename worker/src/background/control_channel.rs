@@ -55,7 +55,8 @@ fn dispatch(message: ControlMessage, context: &Context) {
         ControlMessage::ConfigPushed { .. } => context.policies.refresh_soon(),
         ControlMessage::PausesChanged => availability.pauses.refresh_soon(),
         ControlMessage::AccountHeld { account, until } => {
-            availability.account_holds.apply(account, until);
+            let now = context.clock.now();
+            availability.account_holds.apply(account, until, now);
         }
         ControlMessage::CircuitChanged { .. } => availability.circuits.refresh_soon(),
     }

@@ -18,6 +18,7 @@ const PULL_BELOW_PERCENT: u64 = 110;
 pub(crate) async fn run(context: Arc<Context>) {
     let mut policies = context.policies.clone();
     loop {
+        context.log.report_left_out();
         if let Err(error) = run_once(&context).await {
             tracing::warn!("worker maintenance failed: {error}; retrying in {EVERY:?}");
         }
@@ -71,19 +72,8 @@ async fn run_once(context: &Context) -> Result<(), BrokerError> {
         return Ok(());
     }
     for queue in &context.config.queues {
-        let recovered = broker
-            .workers()
-            .recover(queue, context.config.liveness.missing_for())
-            .await?;
-        if recovered.entries > 0 {
-            tracing::warn!(
-                %queue,
-                workers = recovered.workers,
-                entries = recovered.entries,
-                lost = recovered.lost,
-                "entries of dead workers recovered"
-            );
-        }
+        let missing_for = context.config.liveness.missing_for();
+        broker.workers().recover(queue, missing_for).await?;
     }
     Ok(())
 }

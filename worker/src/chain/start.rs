@@ -94,13 +94,13 @@ async fn start_parsed(
     match started {
         ChainStarted::Yes => {
             metrics::counter!("longshore_chains_started_total").increment(1);
-            tracing::info!(chain = %id, steps = document.steps.len(), "chain started");
+            tracing::info!(chain_id = %id, steps = document.steps.len(), "chain started");
             Disposition::Gone
         }
         ChainStarted::Lost => Disposition::Gone,
         ChainStarted::Duplicate => {
             metrics::counter!("longshore_messages_dropped_total").increment(1);
-            tracing::info!(chain = %id, entry_id = %job.delivery.entry_id, "duplicate chain dropped");
+            tracing::info!(chain_id = %id, entry_id = %job.delivery.entry_id, "duplicate chain dropped");
             Disposition::Gone
         }
         ChainStarted::Conflict => Disposition::Discarded(Discard {

@@ -130,7 +130,7 @@ async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context
             }
         })
         .collect();
-    tracing::debug!(chain = %step.chain, step = %step.name, items = checkpoints.len(), "step fanned out");
+    tracing::debug!(chain_id = %step.chain, step = %step.name, items = checkpoints.len(), "step fanned out");
     // If the fence is lost, another worker fans the step out.
     let _fence = retry_until_answered("fan out step", || {
         context

@@ -78,7 +78,7 @@ fn after_failure(job: &Job, error: &WebhookError, now: DateTime<Utc>) -> Disposi
         return Discard::new(WEBHOOK_FAILED, error).into();
     }
     let delay = WEBHOOK.nth_delay(*attempts);
-    tracing::warn!(job = %checkpoint.id, "webhook notification failed: {error}; retrying in {delay:?}");
+    tracing::warn!(job_id = %checkpoint.id, retry_in = ?delay, "webhook notification failed: {error}; retrying in {delay:?}");
     Disposition::Parked {
         due: now + delay,
         waits_for: WaitsFor::Retry,

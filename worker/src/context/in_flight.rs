@@ -49,7 +49,7 @@ impl InFlight {
     /// Cancels every job in flight with this id.
     pub(crate) fn cancel(&self, id: &JobId) {
         for job in self.lock().values().filter(|job| job.id() == *id) {
-            tracing::info!(job = %id, "job cancelled on request");
+            tracing::info!(job_id = %id, "job cancelled on request");
             job.cancelled.cancel();
         }
     }

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) async fn wait_in_place(
     job: &Job,
     envelope: &Envelope,
-    wait: Duration,
+    (wait, waits_for): (Duration, WaitsFor),
     policy: &RetryPolicy,
     context: &Context,
 ) -> Stage<()> {
@@ -33,10 +33,7 @@ pub(crate) async fn wait_in_place(
         );
         return ControlFlow::Break(Discard::new("expired", error).into());
     }
-    let parked = Disposition::Parked {
-        due,
-        waits_for: WaitsFor::Retry,
-    };
+    let parked = Disposition::Parked { due, waits_for };
     if wait > policy.hold_limit {
         return ControlFlow::Break(parked);
     }

@@ -15,11 +15,16 @@ use longshore_protocol::{
     platform::PlatformName,
 };
 
+use crate::log::utc_time;
+
 /// The hold after an exhausted quota, if the provider does not say when the quota returns.
 const QUOTA_HOLD: Duration = Duration::from_mins(1);
 
 /// The longest hold after an answer whose headers say that nothing remains.
 const EMPTY_HOLD: Duration = Duration::from_secs(1);
+
+/// A hold up to this long is how a provider paces its callers, and no news.
+const MOMENT: TimeDelta = TimeDelta::seconds(2);
 
 /// The longest hold of all, whatever the provider asks for.
 const LONGEST_HOLD: Duration = Duration::from_hours(24);
@@ -33,9 +38,62 @@ pub(crate) struct AccountHolds {
 #[derive(Debug, Default)]
 struct Known {
     until: HashMap<String, DateTime<Utc>>,
+    /// The accounts that this worker has put on hold: it logs when their holds begin and end, and the others do not.
+    logged: HashSet<String>,
     /// The accounts whose holds are of another key or address than this worker's: of an earlier one, or of workers that
     /// still use it.
     outdated: HashSet<String>,
+}
+
+/// Why an account is held.
+#[derive(Debug, Clone, Copy)]
+struct Because<'a> {
+    /// The class of the refusal; `None` after an answer.
+    class: Option<ErrorClass>,
+    /// What the provider said.
+    text: &'a str,
+}
+
+impl Known {
+    /// Notes a hold. Logs it if it is news: the hold of an account that is called at full pace is its usual course, so
+    /// one of a moment is not.
+    fn hold(
+        &mut self,
+        account: &str,
+        until: DateTime<Utc>,
+        class: Option<ErrorClass>,
+        now: DateTime<Utc>,
+    ) {
+        self.log_released(now);
+        let before = self.until.get(account).copied().filter(|at| *at > now);
+        let until = before.map_or(until, |at| at.max(until));
+        self.until.insert(account.to_owned(), until);
+        let Some(class) = class.filter(|_| until - now > MOMENT) else {
+            return;
+        };
+        let is_longer = before.is_none_or(|at| until - at > MOMENT);
+        if is_longer {
+            self.logged.insert(account.to_owned());
+            tracing::warn!(
+                account,
+                error_class = class.as_str(),
+                until = utc_time(until),
+                "account held: its provider refused a call for a limit"
+            );
+        }
+    }
+
+    /// Logs the holds that have ended, by time or because somebody released them.
+    fn log_released(&mut self, now: DateTime<Utc>) {
+        let Self { until, logged, .. } = self;
+        logged.retain(|account| {
+            let is_held = until.get(account).is_some_and(|at| *at > now);
+            if !is_held {
+                tracing::info!(account, "account released: its hold has ended");
+            }
+            is_held
+        });
+    }
 }
 
 impl AccountHolds {
@@ -65,7 +123,7 @@ impl AccountHolds {
         let (outdated, valid): (Vec<AccountHold>, Vec<AccountHold>) = holds
             .into_iter()
             .partition(|hold| is_outdated(hold, catalog));
-        let known = Known {
+        let held = Known {
             until: valid
                 .into_iter()
                 .map(|hold| (hold.account.to_string(), hold.until))
@@ -74,8 +132,14 @@ impl AccountHolds {
                 .iter()
                 .map(|hold| hold.account.to_string())
                 .collect(),
+            logged: HashSet::new(),
         };
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let logged = std::mem::take(&mut known.logged);
+            *known = Known { logged, ..held };
+            known.log_released(now);
+        }
         for hold in outdated {
             release(&hold, broker).await?;
         }
@@ -84,10 +148,11 @@ impl AccountHolds {
 
     /// Applies a hold that another worker published; its end, if `until` has passed. The message does not say of which
     /// key it is, so where another key than this worker's is in use, the next refresh decides.
-    pub(crate) fn apply(&self, account: String, until: DateTime<Utc>) {
+    pub(crate) fn apply(&self, account: String, until: DateTime<Utc>, now: DateTime<Utc>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if !known.outdated.contains(&account) {
             known.until.insert(account, until);
+            known.log_released(now);
         }
     }
 
@@ -105,9 +170,11 @@ impl AccountHolds {
             _ => None,
         };
         if let Some(hold) = hold {
-            let reason = &error.message;
-            self.publish(provider, (hold, reason), true, broker, now)
-                .await;
+            let because = Because {
+                class: Some(error.class),
+                text: &error.message,
+            };
+            self.publish(provider, hold, because, broker, now).await;
         }
     }
 
@@ -128,19 +195,21 @@ impl AccountHolds {
             .map(|left| left.reset_after.min(EMPTY_HOLD))
             .max();
         if let Some(hold) = hold.filter(|hold| !hold.is_zero()) {
-            let reason = "the headers of an answer say that a limit is used up";
-            self.publish(provider, (hold, reason), false, broker, now)
-                .await;
+            let because = Because {
+                class: None,
+                text: "the headers of an answer say that a limit is used up",
+            };
+            self.publish(provider, hold, because, broker, now).await;
         }
     }
 
-    /// Holds the account here and publishes the hold and its reason. With `reduce_slots`, the account's concurrency limit,
-    /// if it has one, is reduced.
+    /// Holds the account here and publishes the hold and its reason. After a refusal, the account's concurrency limit, if
+    /// it has one, is reduced.
     async fn publish(
         &self,
         provider: &ProviderEntry,
-        (hold, reason): (Duration, &str),
-        reduce_slots: bool,
+        hold: Duration,
+        because: Because<'_>,
         broker: &Broker,
         now: DateTime<Utc>,
     ) {
@@ -149,17 +218,13 @@ impl AccountHolds {
         let account = provider.account.as_str();
         if hold > TimeDelta::zero() {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known
-                .until
-                .entry(account.to_owned())
-                .and_modify(|at| *at = (*at).max(until))
-                .or_insert(until);
+            known.hold(account, until, because.class, now);
         }
         let slots = format!("slots:{account}");
         let slots = provider
             .limits
             .slots()
-            .filter(|_| reduce_slots)
+            .filter(|_| because.class.is_some())
             .map(|account| SlotLimit {
                 meter: &slots,
                 limit: account.limit,
@@ -176,7 +241,7 @@ impl AccountHolds {
             .hold_account(
                 &provider.account,
                 until,
-                reason,
+                because.text,
                 slots,
                 &access_of(provider),
             )

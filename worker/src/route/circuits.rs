@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::cell::Cell;
 pub use self::{cell::CircuitState, permit::CallPermit};
-use crate::clock::Clock;
+use crate::{clock::Clock, log::utc_time};
 
 /// How often successes are reported. The shortest window of the script is twice as long.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
@@ -94,7 +94,8 @@ impl Circuits {
                 None
             }
             Err(error) => {
-                tracing::warn!(circuit = %cell.name, "circuit probe not claimed: {error}");
+                let CircuitName { platform, model } = &cell.name;
+                tracing::warn!(%platform, model, "circuit probe not claimed: {error}");
                 None
             }
         }
@@ -200,7 +201,14 @@ impl Circuits {
         }
         if counted.opened {
             let class = failed.map_or("", |(_, class)| class.as_str());
-            tracing::warn!(circuit = %cell.name, class, "circuit opened: too many calls failed");
+            let CircuitName { platform, model } = &cell.name;
+            tracing::warn!(
+                %platform,
+                model,
+                error_class = class,
+                until = counted.open_until.map(utc_time),
+                "circuit opened: too many calls failed"
+            );
             cell.count_opening();
         }
         Ok(counted.open_until.is_some())
@@ -223,10 +231,18 @@ impl Circuits {
                 &self.rule,
             )
             .await?;
+        let CircuitName { platform, model } = &cell.name;
         if let Some(until) = until {
+            tracing::info!(
+                %platform,
+                model,
+                error_class = failed.map(ErrorClass::as_str),
+                until = utc_time(until),
+                "circuit stays open: the probe failed"
+            );
             cell.open(until, None);
         } else {
-            tracing::info!(circuit = %cell.name, "circuit closed: the probe succeeded");
+            tracing::info!(%platform, model, "circuit closed: the probe succeeded");
             cell.close();
         }
         Ok(())

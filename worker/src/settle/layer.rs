@@ -86,7 +86,7 @@ where
 /// The disposition of a job whose run panicked, or failed with an error of the worker itself.
 fn worker_failure(job: &Job, error: &BoxDynError, context: &Context) -> Disposition {
     let message = format!("worker error while running job {}: {error}", job.id());
-    tracing::error!(job = %job.id(), "job run failed in the worker: {error}; the job becomes a dead letter");
+    tracing::error!(job_id = %job.id(), "job run failed in the worker: {error}; the job becomes a dead letter");
     let mut progress = job.progress();
     if let Some(attempt) = &mut progress.open_attempt {
         attempt.outcome = AttemptOutcome::Failed;

@@ -30,7 +30,7 @@ pub(super) async fn park_until(
 ) -> Parked {
     let state = match waits_for {
         WaitsFor::NotBefore | WaitsFor::NewerWorker => JobState::Scheduled,
-        WaitsFor::Retry => JobState::Retryable,
+        WaitsFor::Retry | WaitsFor::Platform => JobState::Retryable,
     };
     let now = context.clock.now();
     let payload = park_payload(job, &job.progress(), attempt, state, Some(due), now);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use longshore_broker::CircuitName;
 use longshore_protocol::call::{CallCost, CallError, ErrorClass};
 
 use super::{
@@ -78,7 +79,8 @@ impl<'a> CallPermit<'a> {
         {
             Ok(is_open) => is_open,
             Err(error) => {
-                tracing::warn!(circuit = %self.cell.name, "circuit failure not reported: {error}");
+                let CircuitName { platform, model } = &self.cell.name;
+                tracing::warn!(%platform, model, "circuit failure not reported: {error}");
                 false
             }
         }
@@ -86,7 +88,8 @@ impl<'a> CallPermit<'a> {
 
     async fn report_probe(&self, failed: Option<ErrorClass>) {
         if let Err(error) = self.circuits.report_probe(&self.cell, failed).await {
-            tracing::warn!(circuit = %self.cell.name, "circuit probe not reported: {error}");
+            let CircuitName { platform, model } = &self.cell.name;
+            tracing::warn!(%platform, model, "circuit probe not reported: {error}");
         }
     }
 }
