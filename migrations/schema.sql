@@ -61,6 +61,7 @@ CREATE TABLE attempts (
     CONSTRAINT attempts_pkey PRIMARY KEY (attempt_id)
 ) PARTITION BY RANGE (attempt_id);
 CREATE INDEX attempts_by_time ON ONLY attempts USING btree (started_at);
+CREATE INDEX attempts_failed ON ONLY attempts USING btree (started_at) WHERE outcome = ANY (ARRAY['failed'::text, 'lost'::text]);
 CREATE INDEX attempts_of_chain ON ONLY attempts USING btree (chain_id) WHERE chain_id IS NOT NULL;
 CREATE INDEX attempts_of_job ON ONLY attempts USING btree (job_id);
 

@@ -9,6 +9,7 @@ mod cron;
 mod dev;
 mod dlq;
 mod doctor;
+mod failures;
 mod jobs;
 mod man;
 mod migrate;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Show(show::Arguments),
     /// Show platforms, queues and services
     Status(status::Arguments),
+    /// Show what fails now, in groups, with an example of each
+    Failures(failures::Arguments),
     /// Show the usage of quotas and budgets
     Quota(quota::Arguments),
     /// Show costs by day, platform, type, tenant or chain
@@ -95,6 +98,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Jobs(arguments) => jobs::run(arguments, &Session::open()?).await,
         Command::Show(arguments) => Box::pin(show::run(arguments, &Session::open()?)).await,
         Command::Status(arguments) => Box::pin(status::run(arguments, &Session::open()?)).await,
+        Command::Failures(arguments) => failures::run(arguments, &Session::open()?).await,
         Command::Quota(arguments) => quota::run(arguments, &Session::open()?).await,
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
         Command::Cron(arguments) => cron::run(arguments, &Session::open()?).await,

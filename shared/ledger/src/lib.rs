@@ -31,6 +31,7 @@ mod sanitize;
 mod answer_lengths;
 mod chains;
 mod costs;
+mod failures;
 mod jobs;
 mod outcomes;
 mod reconcile;
@@ -60,6 +61,7 @@ pub use costs::{
 };
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};
+pub use failures::{FailureFilter, FailureGroup, FailureKey, Failures};
 pub use jobs::{JobFilter, JobHistory};
 pub use prune::Prunable;
 pub use reconcile::{DeadLetterKey, JobMissingAttempts, UnfinishedJob};

@@ -4,6 +4,7 @@ mod answer_lengths;
 mod chains;
 mod costs;
 mod facts;
+mod failure_groups;
 mod failures;
 mod idempotence;
 mod partitions;
