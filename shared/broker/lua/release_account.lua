@@ -10,8 +10,9 @@
 -- Repeat   safe: it is not held
 -- Bound    1,000 jobs
 local account, until_ms, access = ARGV[2], tonumber(ARGV[3]), ARGV[4]
--- A job is parked until the end that its worker knew: within a second of it.
-local NEAR, MOST = 1000, 1000
+-- A job is parked until the end that its worker knew, or until the answer to its own call said. Calls that were in flight
+-- when the first was refused may have ended minutes later, and extended the hold (ms).
+local EARLIER, LATER, MOST = 600000, 1000, 1000
 -- While workers with two keys run side by side, their holds are not released in turns without end (seconds).
 local PAUSE = 60
 local now = now_ms()
@@ -29,7 +30,7 @@ if not until_ms then
   retry_lanes('account ' .. account, now)
 end
 local lane = NS .. ':lane:time'
-local parked = redis.call('ZRANGEBYSCORE', lane, math.max(now + 1, until_ms - NEAR), until_ms + NEAR, 'LIMIT', 0, MOST)
+local parked = redis.call('ZRANGEBYSCORE', lane, math.max(now + 1, until_ms - EARLIER), until_ms + LATER, 'LIMIT', 0, MOST)
 -- A job that waits for a time of its own until then is parked again.
 for _, entry_id in ipairs(parked) do redis.call('ZADD', lane, string.format('%.0f', now), entry_id) end
 wake_scheduler()

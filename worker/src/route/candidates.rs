@@ -10,7 +10,8 @@ use longshore_policy::{
     routing::{Candidate, Decision},
 };
 use longshore_protocol::{
-    checkpoint::Checkpoint, envelope::Envelope, event::SkippedRecord, money::Usd,
+    call::ErrorClass, checkpoint::Checkpoint, envelope::Envelope, event::SkippedRecord, money::Usd,
+    platform::PlatformName,
 };
 
 use super::{
@@ -150,6 +151,14 @@ fn is_exhausted(candidate: &Candidate<'_>, checkpoint: &Checkpoint) -> bool {
     }
 }
 
+/// Whether the platform asked the job to wait for a limit of its account. Then the account is held for as long, and the end
+/// of its hold, by whoever, ends the job's wait.
+fn waits_for_account(platform: &PlatformName, checkpoint: &Checkpoint) -> bool {
+    let mut past = checkpoint.history.iter().rev();
+    let last = past.find(|past| past.platform == platform.as_str());
+    last.is_some_and(|past| past.error_class == ErrorClass::RateLimited)
+}
+
 /// The candidates considered so far.
 #[derive(Default)]
 struct Selection<'a> {
@@ -202,16 +211,18 @@ impl<'a> Selection<'a> {
             self.skip(&candidate, why.unwrap_or_else(|| "paused".to_owned()));
             return;
         }
+        let account = &candidate.provider.account;
+        let held_until = availability.account_holds.held_until(account, now);
         if let Some(until) = checkpoint.not_before.get(platform.as_str())
             && *until > now
+            && (held_until.is_some() || !waits_for_account(platform, checkpoint))
         {
             self.skip_until(&candidate, *until, "asked to wait");
             return;
         }
         // A platform that this job has called already waits as long as its answer asked for.
         let is_in_use = checkpoint.tries.contains_key(platform.as_str());
-        let account = &candidate.provider.account;
-        if !is_in_use && let Some(until) = availability.account_holds.held_until(account, now) {
+        if !is_in_use && let Some(until) = held_until {
             self.skip_until(&candidate, until, "account held");
             return;
         }
