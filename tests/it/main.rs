@@ -30,6 +30,7 @@ mod logs;
 mod machine;
 mod model;
 mod new_limits;
+mod on_call;
 mod parameters;
 mod policy;
 mod quota;

@@ -101,6 +101,14 @@ pub(crate) fn json(document: &impl Serialize) {
     }
 }
 
+/// Prints a JSON document to stdout, in one line.
+pub(crate) fn json_line(document: &impl Serialize) {
+    match serde_json::to_string(document) {
+        Ok(text) => line(text),
+        Err(failed) => error(&failed),
+    }
+}
+
 /// Writes an indented JSON document and a line break.
 pub(crate) fn write_json(to: &mut impl io::Write, document: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *to, document)?;

@@ -3,6 +3,9 @@
 mod adapters;
 mod quotas;
 mod report;
+mod screen;
+
+use std::{convert::Infallible, time::Duration};
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use longshore_broker::{AccountHold, CircuitReport, QueueDepth};
@@ -18,6 +21,7 @@ use self::{
     adapters::{Adapter, Health, OpenCircuit},
     quotas::{PlatformUsage, Quotas},
     report::{Leader, Report, Service, WorkerSlots},
+    screen::Screen,
 };
 use crate::{
     error::{CommandError, Exit},
@@ -25,13 +29,21 @@ use crate::{
     render::{
         limit::{Limit, sorted_limits},
         pause::ShownPause,
+        time::from_unix_ms,
     },
     session::{Session, explain_ledger_error, queue_depths},
+    waiting::until_interrupted,
 };
+
+/// The pause between two reports of `--watch`.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Output format
+    /// Show it again every 2 s, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// Output format; with --watch, JSON is a line each time
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -39,6 +51,7 @@ pub(crate) struct Arguments {
 /// The state in Redis.
 struct RedisStatus {
     address: String,
+    now: DateTime<Utc>,
     /// The configuration of the running services.
     config: Config,
     limits: Vec<Limit>,
@@ -53,14 +66,33 @@ struct RedisStatus {
     unrecorded_events: u64,
 }
 
-/// Exit code 1 if Redis or Postgres did not answer.
+/// Exit code 1 if Redis or Postgres did not answer; with `--watch`, 130 at Ctrl-C.
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let Arguments { watch, format } = arguments;
+    if !watch {
+        let (report, all_answered) = read(session).await;
+        format.print(&report);
+        return Ok(Exit::success_if(all_answered));
+    }
+    let screen = Screen::new(format);
+    let forever = async {
+        loop {
+            let (report, _) = read(session).await;
+            screen.show(&report);
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
+    };
+    let _interrupted: Option<Infallible> = until_interrupted(Box::pin(forever)).await;
+    Ok(Exit::Interrupted)
+}
+
+/// The status, and whether Redis and Postgres answered.
+async fn read(session: &Session) -> (Report, bool) {
     let today = local_time().date_naive();
     let (redis, used) = tokio::join!(read_redis(session), read_usage(session, today));
     let all_answered = redis.is_ok() && used.is_ok();
     let report = report(&session.config, redis, used, tomorrow(today));
-    arguments.format.print(&report);
-    Ok(Exit::success_if(all_answered))
+    (report, all_answered)
 }
 
 async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
@@ -72,6 +104,7 @@ async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
     let queues = queue_depths(&broker).await?;
     Ok(RedisStatus {
         address: broker.address().to_owned(),
+        now: from_unix_ms(broker.server().time_ms().await?),
         limits: sorted_limits(broker.limits().meters(&meters).await?, &config),
         config,
         circuits: broker.circuits().list().await?,
@@ -120,7 +153,12 @@ fn report(
     used: Result<(String, Vec<(String, u64)>), CommandError>,
     reset_at: Option<DateTime<Utc>>,
 ) -> Report {
-    let mut report = Report::default();
+    let mut report = Report {
+        now: redis
+            .as_ref()
+            .map_or_else(|_| local_time(), |redis| redis.now),
+        ..Report::default()
+    };
     let used = match used {
         Ok((at, used)) => {
             report.postgres = Service::Reachable(at);
@@ -175,6 +213,7 @@ fn adapters(redis: &RedisStatus) -> Vec<Adapter> {
                     model: circuit.name.model.clone(),
                     since: open.since,
                     until: open.until,
+                    probing_until: open.probing_until,
                     class: open.class,
                 })
             })

@@ -18,7 +18,9 @@ pub(crate) fn hold_sentence(hold: &AccountHold) -> String {
     }
 }
 
-/// How to end a hold before its time.
+/// How to end a hold before its time. Several providers may share the account, so it names the one that was refused.
 pub(crate) fn release_command(hold: &AccountHold) -> String {
-    format!("longshore resume provider {} --now", hold.account)
+    let refused = hold.access.as_ref().map(|access| &access.provider);
+    let provider = refused.unwrap_or(&hold.account);
+    format!("longshore resume provider {provider} --now")
 }

@@ -1,14 +1,16 @@
 //! The health of platforms.
 
-use std::fmt;
-
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::AccountHold;
 use longshore_protocol::call::ErrorClass;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::render::{hold::hold_sentence, text::one_line, time::timestamp};
+use crate::render::{
+    hold::{hold_sentence, release_command},
+    text::one_line,
+    time::{minute, timestamp},
+};
 
 /// A platform.
 #[derive(Debug)]
@@ -35,37 +37,58 @@ pub(super) struct OpenCircuit {
     pub(super) since: DateTime<Utc>,
     /// When the next call probes it.
     pub(super) until: DateTime<Utc>,
+    /// Until when a worker has claimed the probe.
+    #[serde(skip)]
+    pub(super) probing_until: Option<DateTime<Utc>>,
     /// How the last call failed.
     pub(super) class: ErrorClass,
 }
 
-impl fmt::Display for Adapter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.name;
-        match &self.health {
-            Health::Ready => write!(f, "[OK] {name}: ready"),
-            Health::Disabled(why) => write!(f, "[--] {name}: disabled, {why}"),
-            Health::OnHold(hold) => write!(f, "[WAIT] {name}: {}", hold_sentence(hold)),
-            Health::CircuitsOpen(models) => {
-                write!(f, "[DOWN] {name}: ")?;
-                for (at, down) in models.iter().enumerate() {
-                    let and = if at == 0 { "" } else { "; " };
-                    write!(
-                        f,
-                        "{and}circuit open since {}, probed at {} ({}: {})",
-                        timestamp(down.since),
-                        timestamp(down.until),
-                        one_line(&down.model, 60),
-                        down.class
-                    )?;
-                }
-                Ok(())
-            }
-        }
+impl OpenCircuit {
+    /// Since when it is open, why, and what happens next.
+    fn sentence(&self, now: DateTime<Utc>) -> String {
+        let (model, class) = (one_line(&self.model, 60), self.class);
+        let since = clock_time(self.since, now);
+        let next = if self.probing_until.is_some_and(|until| until > now) {
+            "a job is probing it".to_owned()
+        } else if self.until > now {
+            format!("tried again at {} UTC", self.until.format("%H:%M:%S"))
+        } else {
+            "the next job will probe it".to_owned()
+        };
+        format!("circuit open since {since} ({model}: {class}); {next}")
+    }
+}
+
+/// The time of day; with the date if it was not in the last day.
+fn clock_time(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    if now - at < TimeDelta::days(1) {
+        at.format("%H:%M UTC").to_string()
+    } else {
+        minute(at)
     }
 }
 
 impl Adapter {
+    /// Its status, and below it what shows the cause or is the remedy.
+    pub(super) fn lines(&self, now: DateTime<Utc>) -> Vec<String> {
+        let name = &self.name;
+        match &self.health {
+            Health::Ready => vec![format!("[OK] {name}: ready")],
+            Health::Disabled(why) => vec![format!("[--] {name}: disabled, {why}")],
+            Health::OnHold(hold) => vec![
+                format!("[WAIT] {name}: {}", hold_sentence(hold)),
+                format!("       {}", release_command(hold)),
+            ],
+            Health::CircuitsOpen(models) => {
+                let down = models.iter();
+                let down = down.map(|down| format!("[DOWN] {name}: {}", down.sentence(now)));
+                down.chain([format!("       longshore failures --platform {name}")])
+                    .collect()
+            }
+        }
+    }
+
     /// The JSON of one adapter: `is_implemented`, `status`, and what explains the status.
     pub(super) fn entry(&self) -> (String, Value) {
         let value = match &self.health {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use longshore_broker::QueueDepth;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Value, json};
@@ -51,6 +52,8 @@ pub(super) enum Leader {
 /// The status. Unknown values are absent.
 #[derive(Debug, Default)]
 pub(super) struct Report {
+    /// By the clock of Redis, if it answers.
+    pub(super) now: DateTime<Utc>,
     pub(super) adapters: Vec<Adapter>,
     pub(super) quotas: Quotas,
     pub(super) redis: Service,
@@ -67,8 +70,12 @@ pub(super) struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Providers:")?;
-        for adapter in &self.adapters {
-            writeln!(f, "  {adapter}")?;
+        let lines = self
+            .adapters
+            .iter()
+            .flat_map(|adapter| adapter.lines(self.now));
+        for line in lines {
+            writeln!(f, "  {line}")?;
         }
         writeln!(f, "\nServices:")?;
         for (name, service) in [("Redis", &self.redis), ("Postgres", &self.postgres)] {

@@ -42,6 +42,7 @@ fn time(text: &str) -> DateTime<Utc> {
 
 fn healthy() -> Report {
     Report {
+        now: time("2026-02-01T12:00:30Z"),
         adapters: adapters(),
         quotas: Quotas {
             limits: Some(Vec::new()),
@@ -90,6 +91,7 @@ fn limited() -> Report {
         model: "claude-haiku-4-5".to_owned(),
         since: time("2026-02-01T12:00:00Z"),
         until: time("2026-02-01T12:00:40Z"),
+        probing_until: None,
         class: longshore_protocol::call::ErrorClass::Overloaded,
     };
     let mut report = healthy();
@@ -126,8 +128,10 @@ fn limits_and_unhealthy_platforms_as_text() {
     let (_, quotas) = rest.split_once("=== Quota Status ===").unwrap();
     insta::assert_snapshot!(format!("{adapters}{quotas}"), @r#"
     Providers:
-      [DOWN] anthropic: circuit open since 2026-02-01T12:00:00Z, probed at 2026-02-01T12:00:40Z (claude-haiku-4-5: overloaded)
+      [DOWN] anthropic: circuit open since 12:00 UTC (claude-haiku-4-5: overloaded); tried again at 12:00:40 UTC
+             longshore failures --platform anthropic
       [WAIT] openai: account openai on hold until 2026-02-01T12:05:00Z (OpenAI: Rate limited)
+             longshore resume provider openai --now
 
     Platform      Used    Limit    Remaining    Reset                  Limit of
     -----------   -----   ------   ----------   ---------------        --------
@@ -141,6 +145,29 @@ fn limits_and_unhealthy_platforms_as_text() {
       - gemini at 93% (1395/1500): Critical threshold warning
       - the budget everything at 50% ($100/$200): Daily checkpoint warning
     "#);
+}
+
+#[test]
+fn an_open_circuit_says_what_happens_next() {
+    let mut report = limited();
+    let mut line_at = |now: &str, probing_until: Option<&str>| {
+        if let Health::CircuitsOpen(models) = &mut report.adapters[0].health {
+            models[0].probing_until = probing_until.map(time);
+        }
+        let lines = report.adapters[0].lines(time(now));
+        lines[0]
+            .strip_prefix("[DOWN] anthropic: circuit open ")
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        line_at("2026-02-01T12:00:40Z", None),
+        "since 12:00 UTC (claude-haiku-4-5: overloaded); the next job will probe it"
+    );
+    assert_eq!(
+        line_at("2026-02-02T12:00:00Z", Some("2026-02-02T12:00:03Z")),
+        "since 2026-02-01 12:00 UTC (claude-haiku-4-5: overloaded); a job is probing it"
+    );
 }
 
 #[test]

@@ -1,0 +1,210 @@
+//! What an on-call engineer types: from `status` to the cause and the remedy.
+
+use anyhow::ensure;
+use longshore_local::{ChildProcess, Signal};
+use longshore_protocol::state::JobState;
+use longshore_simulator::Faults;
+use longshore_tests::stack::{Options, Stack, eventually, expect_success, prompts};
+use serde_json::{Value, json};
+
+use crate::simulated::{Model, SimulatedProvider, config_yaml};
+
+/// A stack whose providers are `a`, the cheaper one, and `b`.
+async fn stack() -> Stack {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let providers = [
+        SimulatedProvider::unlimited("a", Model::Cheap),
+        SimulatedProvider::unlimited("b", Model::Dear),
+    ];
+    let retry = "retry: {max_retries: 1, base_delay: 10ms, max_delay: 20ms, jitter: 0ms}";
+    stack
+        .config_yaml(&config_yaml(&stack, &providers, retry))
+        .unwrap();
+    stack
+}
+
+/// What a command prints; it must succeed.
+async fn printed(stack: &Stack, command: &str) -> String {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let words = words.strip_prefix(&["longshore"]).unwrap_or(&words);
+    expect_success(stack.longshore(words).await.unwrap())
+}
+
+async fn printed_json(stack: &Stack, command: &str) -> Value {
+    let text = printed(stack, &format!("{command} --format json")).await;
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Starts a command that prints until it is interrupted.
+fn start(stack: &Stack, command: &str) -> ChildProcess {
+    let mut longshore = stack.command("longshore").unwrap();
+    longshore.args(command.split_whitespace());
+    let name = command.split_whitespace().next().unwrap();
+    let log = stack.dir().join(format!("{name}.out"));
+    ChildProcess::spawn("longshore", longshore, &log).unwrap()
+}
+
+/// The complete lines that it has printed so far.
+fn json_lines(command: &ChildProcess) -> anyhow::Result<Vec<Value>> {
+    let text = std::fs::read_to_string(command.log())?;
+    let complete = text.rsplit_once('\n').map_or("", |(complete, _)| complete);
+    Ok(complete
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_listed_with_counts_an_example_and_what_to_type_next() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let job = |markers: &str, n: usize| {
+        json!({
+            "prompt": format!("{markers} {n}"), "type": "summary", "platform": "a",
+            "fallback": false,
+        })
+        .to_string()
+    };
+    let mut jobs: Vec<String> = (0..3).map(|n| job("[[status=503]]", n)).collect();
+    jobs.push(job("[[fail_first=1:500]]", 0));
+    jobs.extend((0..4).map(|n| job("fine", n)));
+    jobs.push(json!({"prompt": "x", "retry": "unknown"}).to_string());
+    let ids = stack.enqueue(&jobs).await.unwrap();
+    let outcomes = stack.outcomes(&ids).await.unwrap();
+    let dead = outcomes
+        .iter()
+        .filter(|outcome| outcome.state == JobState::Discarded);
+    let dead = dead.count() as u64;
+    stack.recorded().await.unwrap();
+
+    let report = printed_json(&stack, "failures").await;
+    // Of the three jobs, each was tried twice; the fourth once.
+    assert_eq!(report["failed_attempts"], 7, "{report:#}");
+    assert_eq!(dead, 4);
+    assert_eq!(report["discarded_jobs"], dead, "{report:#}");
+    assert_eq!(report["dead_letters"], dead, "{report:#}");
+    let largest = &report["groups"][0];
+    assert_eq!(
+        (
+            &largest["error_class"],
+            &largest["platform"],
+            &largest["model"],
+            &largest["task_type"]
+        ),
+        (
+            &json!("overloaded"),
+            &json!("a"),
+            &json!("gpt-4o-mini"),
+            &json!("summary")
+        ),
+        "{report:#}"
+    );
+    assert_eq!(largest["failed_attempts"], 7, "{report:#}");
+    assert_eq!(largest["discarded_jobs"], 3, "{report:#}");
+
+    let text = printed(&stack, "failures --by class --since 2h").await;
+    assert!(text.contains("\noverloaded\n"), "{text}");
+    let next = text.lines().find_map(|line| line.strip_prefix("Next: "));
+    let shown = printed(&stack, next.unwrap()).await;
+    assert!(shown.contains("HTTP 50"), "{shown}");
+    let dlq = text.lines().last().unwrap();
+    let (dlq, _count) = dlq.trim().split_once("  ").unwrap();
+    assert!(printed(&stack, dlq).await.contains("overloaded"), "{dlq}");
+
+    let none = printed(&stack, "failures --platform b").await;
+    assert!(none.starts_with("Nothing failed since "), "{none}");
+}
+
+/// The lines of `status` about a platform: its state, and the command below it.
+async fn shown_by_status(stack: &Stack, platform: &str) -> (String, String) {
+    let status = printed(stack, "status").await;
+    let mut lines = status.lines();
+    let name = format!("] {platform}: ");
+    let state = lines.find(|line| line.contains(&name)).unwrap();
+    let command = lines.next().unwrap();
+    (state.trim().to_owned(), command.trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_ended_is_found_and_released_with_what_status_prints() {
+    let stack = stack().await;
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    let quota_ended = Faults {
+        rate_429: 1.0,
+        retry_after_s: Some(6.0 * 3600.0),
+        ..Faults::default()
+    };
+    stack.simulator.set_faults(Some("a"), quota_ended).unwrap();
+    let job = json!({"prompt": "night run", "platform": "a", "fallback": false}).to_string();
+    let jobs = stack.enqueue(&vec![job; 50]).await.unwrap();
+    eventually("the jobs pile up", || async {
+        let depth = stack.depth().await?;
+        ensure!(depth.available + depth.running == 0, "{depth:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    // The provider has capacity again, but its word still holds.
+    stack
+        .simulator
+        .set_faults(Some("a"), Faults::default())
+        .unwrap();
+
+    let (state, remedy) = shown_by_status(&stack, "a").await;
+    assert!(
+        state.starts_with("[WAIT] a: account a on hold until "),
+        "{state}"
+    );
+    assert!(state.contains("Rate limited"), "{state}");
+    assert_eq!(remedy, "longshore resume provider a --now");
+    printed(&stack, &remedy).await;
+    stack.successes(&jobs).await.unwrap();
+    let status = printed(&stack, "status").await;
+    assert!(status.contains("[OK] a: ready"), "{status}");
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_circuit_leads_to_the_failures_and_to_a_failed_job() {
+    let stack = stack().await;
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    let down = Faults {
+        rate_503: 1.0,
+        ..Faults::default()
+    };
+    stack.simulator.set_faults(Some("a"), down).unwrap();
+    let jobs = stack.enqueue(&prompts(50)).await.unwrap();
+    stack.successes(&jobs).await.unwrap();
+    stack.recorded().await.unwrap();
+
+    let (state, failures) = shown_by_status(&stack, "a").await;
+    assert!(
+        state.starts_with("[DOWN] a: circuit open since "),
+        "{state}"
+    );
+    assert!(state.contains(" (gpt-4o-mini: overloaded); "), "{state}");
+    let failures = printed(&stack, &failures).await;
+    let next = failures
+        .lines()
+        .find_map(|line| line.strip_prefix("Next: "));
+    let job = printed(&stack, next.unwrap()).await;
+    assert!(job.contains("HTTP 503"), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_is_printed_again_and_again_until_interrupted() {
+    let stack = stack().await;
+    let mut watch = start(&stack, "status --watch --format json");
+    let reports = eventually("the status is printed twice", || async {
+        let reports = json_lines(&watch)?;
+        ensure!(reports.len() >= 2, "{reports:?}");
+        Ok(reports)
+    })
+    .await
+    .unwrap();
+    for report in reports {
+        assert_eq!(report["adapters"]["a"]["status"], "ready", "{report:#}");
+    }
+    watch.signal(Signal::SIGINT).unwrap();
+    assert_eq!(watch.wait().await.unwrap().code(), Some(130));
+}
