@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Postgres,
@@ -190,6 +191,14 @@ impl Ledger {
     /// The version of the server, such as `15.18`.
     pub async fn version(&self) -> Result<String, LedgerError> {
         sqlx::query_scalar(include_str!("../sql/server_version.sql"))
+            .fetch_one(&mut *self.acquire().await?)
+            .await
+            .map_err(|cause| self.failed(cause))
+    }
+
+    /// The server's clock.
+    pub async fn server_time(&self) -> Result<DateTime<Utc>, LedgerError> {
+        sqlx::query_scalar(include_str!("../sql/server_time.sql"))
             .fetch_one(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))

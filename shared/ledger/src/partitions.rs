@@ -43,6 +43,14 @@ impl Ledger {
         result.map_err(|cause| self.failed(cause))
     }
 
+    /// Until when (exclusive) attempts have partitions; `None` if there is none but the default one.
+    pub async fn attempts_partitioned_until(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        sqlx::query_scalar(include_str!("../sql/newest_attempt_partition.sql"))
+            .fetch_optional(&mut *self.acquire().await?)
+            .await
+            .map_err(|cause| self.failed(cause))
+    }
+
     /// Drops a partition of attempts that all started before a time. Returns its name. Their costs stay in the totals.
     pub async fn drop_attempt_partition(
         &self,

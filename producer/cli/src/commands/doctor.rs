@@ -3,6 +3,7 @@
 mod checks;
 mod postgres;
 mod redis;
+mod services;
 
 use longshore_config::Config;
 use longshore_settings::{ConfigError, Environment};

@@ -6,12 +6,16 @@ use longshore_protocol::{
     id::{EntryId, QueueName},
 };
 
-use super::checks::{Check, at_least};
+use super::{
+    checks::{Check, at_least},
+    services,
+};
 use crate::{
     error::CommandError,
     render::{
         hold,
         text::{counted, grouped},
+        time::from_unix_ms,
     },
     session::Session,
 };
@@ -20,7 +24,9 @@ use crate::{
 const OLDEST: u32 = 7;
 
 /// Due times use the Redis clock. The clocks of producers and workers only appear in messages and events.
-const MOST_SKEW_MS: i64 = 2_000;
+pub(super) const MOST_SKEW_MS: i64 = 2_000;
+
+const HOUR_MS: i64 = 3_600_000;
 
 #[derive(Default)]
 pub(super) struct RedisChecks {
@@ -72,6 +78,10 @@ pub(super) async fn check(session: &Session, service_user: Option<&str>) -> Redi
             .server
             .push(Check::info("Redis", format!("version unknown: {error}"))),
     }
+    seen.server.push(match broker.server().memory().await {
+        Ok(memory) => services::memory_check(memory),
+        Err(error) => Check::info("memory", format!("unknown: {error}")),
+    });
     seen.server
         .extend(broker.primary().as_ref().map(primary_check));
     seen.server.push(clock_check(&broker).await);
@@ -230,11 +240,10 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
             "start longshore-scheduler, or `longshore dev`",
         ),
     };
-    let dead = match broker.dead_letters().count().await? {
-        0 => Check::ok("dead letters", "none"),
-        dead => Check::info("dead letters", grouped(dead))
-            .with_advice("`longshore dlq list` shows them"),
-    };
+    let now_ms = broker.server().time_ms().await?;
+    let dead = broker.dead_letters().count().await?;
+    let older = broker.dead_letters().count_before(now_ms - HOUR_MS).await?;
+    let dead = dead_letter_check(dead, dead.saturating_sub(older));
     let events = EventCounts {
         waiting: broker.events().unrecorded_count().await?,
         refused: broker.events().bad_count().await?,
@@ -242,7 +251,7 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
         workers: workers.len(),
     };
     let mut checks = vec![alive, leads, dead];
-    let now_ms = broker.server().time_ms().await?;
+    checks.extend(services::check(broker, &workers, from_unix_ms(now_ms)).await?);
     for queue in broker.queues().list().await? {
         if let Some(last) = broker.queues().last_entry(&queue).await? {
             checks.extend(ahead_of_clock(&queue, &last, now_ms));
@@ -251,6 +260,22 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
     let holds = broker.limits().account_holds(local_time()).await?;
     checks.extend(holds.iter().map(on_hold));
     Ok((checks, events))
+}
+
+/// The number of dead letters, in all and in the last hour.
+fn dead_letter_check(all: u64, last_hour: u64) -> Check {
+    match (all, last_hour) {
+        (0, _) => Check::ok("dead letters", "none"),
+        (all, 0) => {
+            Check::info("dead letters", grouped(all)).with_advice("`longshore dlq list` shows them")
+        }
+        (all, last_hour) => {
+            let text = format!("{}, {} in the last hour", grouped(all), grouped(last_hour));
+            Check::info("dead letters", text).with_advice(
+                "`longshore failures` shows what fails, and `longshore dlq list --since 1h` the jobs",
+            )
+        }
+    }
 }
 
 /// An account that no worker calls, because its provider said so.
@@ -433,6 +458,19 @@ mod tests {
             "{problem}"
         );
         assert!(check("18446744073709551615-0").is_some());
+    }
+
+    #[test]
+    fn dead_letters_of_the_last_hour_are_counted() {
+        let checks = [(0, 0), (1200, 0), (1200, 7)];
+        let checks = checks.map(|(all, last_hour)| dead_letter_check(all, last_hour));
+        insta::assert_snapshot!(joined(&checks), @r"
+        [OK] dead letters: none
+        [--] dead letters: 1,200
+             → `longshore dlq list` shows them
+        [--] dead letters: 1,200, 7 in the last hour
+             → `longshore failures` shows what fails, and `longshore dlq list --since 1h` the jobs
+        ");
     }
 
     #[test]
