@@ -8,7 +8,7 @@
 
 use std::{
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -22,6 +22,7 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::net::{TcpStream, UnixStream};
 
 // Writing.
 mod event_id;
@@ -182,8 +183,11 @@ impl Ledger {
             .collect())
     }
 
-    /// Whether Postgres answers.
+    /// Whether Postgres answers. If its address refuses connections, the error comes at once.
     pub async fn ping(&self) -> Result<(), LedgerError> {
+        if self.pool.size() == 0 {
+            self.knock().await?;
+        }
         let mut connection = self.acquire().await?;
         connection.ping().await.map_err(|cause| self.failed(cause))
     }
@@ -220,6 +224,31 @@ impl Ledger {
             },
             Err(cause) => Err(self.failed(cause)),
         }
+    }
+
+    /// Opens and closes a bare connection. The pool would try an address that refuses again and again for
+    /// [`CONNECT_TIMEOUT`].
+    async fn knock(&self) -> Result<(), LedgerError> {
+        let (socket, host, port) = {
+            let options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+            let host = options.get_host().to_owned();
+            let folder = host.starts_with('/').then(|| PathBuf::from(&host));
+            let socket = options.get_socket().cloned().or(folder);
+            (socket, host, options.get_port())
+        };
+        let opened = async {
+            match socket {
+                Some(folder) => UnixStream::connect(folder.join(format!(".s.PGSQL.{port}")))
+                    .await
+                    .map(drop),
+                None => TcpStream::connect((host, port)).await.map(drop),
+            }
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, opened)
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)
+            .and_then(|opened| opened.map_err(sqlx::Error::Io))
+            .map_err(|cause| self.failed(cause))
     }
 
     /// Reads the password file again, if there is one, for the connections that are opened from now on.

@@ -102,6 +102,20 @@ async fn the_error_of_an_unreachable_ledger_has_the_address_without_the_password
 }
 
 #[tokio::test]
+async fn an_address_that_refuses_is_reported_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("postgres:///books?host={}", folder.path().display());
+    for url in ["postgres://ann@127.0.0.1:1/books", &socket] {
+        let ledger = ledger_at(url).unwrap();
+        let begun = Instant::now();
+        let error = ledger.ping().await.unwrap_err();
+        // The pool alone would take 5 s.
+        assert!(begun.elapsed().as_secs() < 2, "{error}");
+        assert!(error.is_transient(), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn an_invalid_url_is_not_repeated() {
     for url in [
         "postgres://ann:12/s3cret@host/books",
