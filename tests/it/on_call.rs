@@ -109,7 +109,32 @@ async fn failures_are_listed_with_counts_an_example_and_what_to_type_next() {
     assert!(shown.contains("HTTP 50"), "{shown}");
     let dlq = text.lines().last().unwrap();
     let (dlq, _count) = dlq.trim().split_once("  ").unwrap();
-    assert!(printed(&stack, dlq).await.contains("overloaded"), "{dlq}");
+    let groups = printed(&stack, dlq).await;
+    assert!(groups.contains("overloaded"), "{groups}");
+    let next = groups.lines().find_map(|line| line.strip_prefix("Next: "));
+    assert!(printed(&stack, next.unwrap()).await.contains("HTTP 503"));
+    let counts = printed_json(&stack, "dlq list --group-by reason,platform").await;
+    let largest = &counts["groups"][0];
+    assert_eq!(
+        (&largest["reason"], &largest["platform"], &largest["count"]),
+        (&json!("overloaded"), &json!("a"), &json!(3)),
+        "{counts:#}"
+    );
+
+    let found = ["dlq", "list", "--error", "http 503", "--format", "json"];
+    let found = expect_success(stack.longshore(&found).await.unwrap());
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found["letters"].as_array().unwrap().len(), 3, "{found:#}");
+    let purge = [
+        "dlq",
+        "purge",
+        "--all",
+        "--yes",
+        "--error",
+        "unknown retry policy",
+    ];
+    expect_success(stack.longshore(&purge).await.unwrap());
+    assert_eq!(stack.broker.dead_letters().count().await.unwrap(), 3);
 
     let none = printed(&stack, "failures --platform b").await;
     assert!(none.starts_with("Nothing failed since "), "{none}");

@@ -2,15 +2,15 @@
 --
 -- The JSON of a dead letter is our own: first its record, then `message`, then `resume` (the checkpoint). JSON
 -- escapes quotes within texts, so `"name":"value"` is a member wherever it is found, and no JSON needs to be
--- parsed.
+-- parsed, but an error with escapes whose text is searched.
 --
 -- KEYS[1]  `{ns}:dead`
 -- ARGV     1 namespace, 2 which come first ('oldest' or 'newest'), 3 the first and 4 the last time of death (ms),
 --          the dead letter to continue after: 5 its time of death and 6 its entry id ('' = from the beginning), 7 the
 --          most to scan, 8 the most to return, 9 bytes after which to stop, 10 what to return of each ('letter' =
 --          all, 'record' = only its record), 11 the filter as JSON: `all`, texts that the record contains; `any`,
---          texts of which it contains one (if any are given); `none`, texts that it does not contain; `replays`, an
---          upper bound of its replays (if given)
+--          texts of which it contains one (if any are given); `none`, texts that it does not contain; `error`, a text
+--          in lower case that its error contains (if given); `replays`, an upper bound of its replays (if given)
 -- Returns  {how many were scanned, time of death and entry id of the last of them ('' = there are no more), then of each
 --          match: entry id, time of death, JSON}
 -- Writes   nothing
@@ -67,6 +67,19 @@ end
 
 local function contains(text, part) return string.find(text, part, 1, true) ~= nil end
 
+-- The error of a record, with its ASCII letters in lower case.
+local function error_of(record)
+  local _, quote = string.find(record, '"error":"', 1, true)
+  local close = quote and string.find(record, '","at":', quote + 1, true)
+  if not close then return '' end
+  local text = string.sub(record, quote + 1, close - 1)
+  if contains(text, '\\') then
+    local is_json, list = pcall(cjson.decode, '["' .. text .. '"]')
+    if is_json then text = list[1] end
+  end
+  return string.lower(text)
+end
+
 local function matches(record, text)
   for _, part in ipairs(filter.all) do
     if not contains(record, part) then return false end
@@ -74,6 +87,7 @@ local function matches(record, text)
   for _, part in ipairs(filter.none) do
     if contains(record, part) then return false end
   end
+  if filter.error and not contains(error_of(record), filter.error) then return false end
   local any = #filter.any == 0
   for _, part in ipairs(filter.any) do any = any or contains(record, part) end
   if not any or not filter.replays then return any end

@@ -133,6 +133,43 @@ async fn a_cursor_stays_valid_when_its_dead_letter_is_removed() {
 }
 
 #[tokio::test]
+async fn the_text_of_an_error_is_found_whatever_its_case_and_its_escapes() {
+    let fixture = Fixture::new().await;
+    let texts = [
+        (
+            "plain",
+            "All platforms failed. Last error: a: Overloaded (HTTP 503)",
+        ),
+        ("quoted", "a said \"no\\n\",\nthen \u{1b}[0m\u{e9}\u{c9}"),
+        ("empty", ""),
+    ];
+    for (died, (id, error)) in (1..).zip(texts) {
+        let mut letter = plain(&fixture, id);
+        letter.record.error = error.to_owned();
+        // What other members say is no error.
+        letter.record.task_type = Some("\"error\":\"http 429\",\"at\":".to_owned());
+        letter.message = StoredMessage::whole(&prompt("http 429"));
+        bury(&fixture, died, &letter).await;
+    }
+    for (error, expected) in [
+        ("http 503", vec!["plain"]),
+        ("OVERLOADED (HTTP", vec!["plain"]),
+        ("SAID \"No\\N\",\nTHEN", vec!["quoted"]),
+        ("\u{1b}[0M\u{e9}\u{c9}", vec!["quoted"]),
+        ("a", vec!["plain", "quoted"]),
+        ("http 429", vec![]),
+        ("ntHEN", vec![]),
+        ("", vec!["plain", "quoted", "empty"]),
+    ] {
+        let filter = DeadLetterFilter {
+            error: Some(error.to_owned()),
+            ..DeadLetterFilter::default()
+        };
+        assert_eq!(fitting(&fixture, filter).await, expected, "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_filter_matches_the_record_of_a_dead_letter_only() {
     let fixture = Fixture::new().await;
     let mut told = plain(&fixture, "told");

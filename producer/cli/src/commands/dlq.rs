@@ -4,6 +4,7 @@ mod bulk;
 mod edit;
 mod fields;
 mod filter;
+mod groups;
 mod list;
 mod message;
 mod pace;

@@ -21,6 +21,8 @@ pub struct DeadLetterFilter {
     pub tenant: Option<String>,
     pub chain_id: Option<String>,
     pub queue: Option<QueueName>,
+    /// Contained in the error, whatever the case of its ASCII letters.
+    pub error: Option<String>,
     /// Replayed fewer times than this.
     pub replays_below: Option<u32>,
 }
@@ -48,6 +50,9 @@ impl DeadLetterFilter {
         let mut parts = json!({"all": all, "any": any, "none": none});
         if let (Some(replays), Value::Object(parts)) = (self.replays_below, &mut parts) {
             parts.insert("replays".to_owned(), replays.into());
+        }
+        if let (Some(error), Value::Object(parts)) = (&self.error, &mut parts) {
+            parts.insert("error".to_owned(), error.to_ascii_lowercase().into());
         }
         parts
     }
@@ -126,6 +131,7 @@ mod tests {
             task_type: Some("re\"search\n".to_owned()),
             not_platforms: vec!["sim".to_owned()],
             queue: Some(QueueName::default()),
+            error: Some("HTTP 400: \"No\"".to_owned()),
             replays_below: Some(3),
             ..DeadLetterFilter::default()
         };
@@ -134,6 +140,7 @@ mod tests {
             "any": ["\"reason\":\"timeout\""],
             "none": ["\"platform\":\"sim\""],
             "replays": 3,
+            "error": "http 400: \"no\"",
         });
         assert_eq!(filter.parts(), expected);
         let empty = json!({"all": [], "any": [], "none": []});

@@ -21,6 +21,9 @@ pub(super) struct Filter {
     /// Only with this reason, as shown in the list
     #[arg(long)]
     reason: Option<String>,
+    /// Only with this text in the error, in capitals or not
+    #[arg(long, value_name = "TEXT")]
+    error: Option<String>,
     /// Only dead since: 30m, 2h, 7d, a date, or RFC 3339
     #[arg(long, value_parser = options::since)]
     since: Option<DateTime<Utc>>,
@@ -56,6 +59,7 @@ impl Filter {
                 tenant: self.tenant,
                 chain_id: self.chain_id,
                 queue: self.queue,
+                error: self.error,
                 ..DeadLetterFilter::default()
             },
             order,

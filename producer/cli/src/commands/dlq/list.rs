@@ -9,7 +9,11 @@ use longshore_protocol::{
 };
 use serde::Serialize;
 
-use super::{filter::Filter, note_unreadable};
+use super::{
+    filter::Filter,
+    groups::{Breakdown, GroupKey},
+    note_unreadable,
+};
 use crate::{
     error::{CommandError, Exit},
     output::TableOutput,
@@ -31,8 +35,11 @@ pub(super) struct Arguments {
     /// Maximum number of entries
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
+    /// Count them by what they have in common instead, such as reason,platform
+    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+    group_by: Vec<GroupKey>,
     /// Start after this cursor, which the previous page prints
-    #[arg(long, value_name = "CURSOR")]
+    #[arg(long, value_name = "CURSOR", conflicts_with = "group_by")]
     after: Option<DeadLetterCursor>,
     #[command(flatten)]
     output: TableOutput,
@@ -57,6 +64,13 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         after: arguments.after,
         ..arguments.filter.query(DeadLetterOrder::NewestFirst, now_ms)
     };
+    if !arguments.group_by.is_empty() {
+        let groups = Breakdown::count(&broker, query, arguments.group_by, limit).await?;
+        arguments
+            .format
+            .print_with(&groups, || groups.describe(local_time()));
+        return Ok(Exit::Success);
+    }
     let (dead_letters, next) = page(&broker, query, limit).await?;
     let listed = Listed {
         total: broker.dead_letters().count().await?,

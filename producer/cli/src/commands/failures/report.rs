@@ -72,7 +72,7 @@ impl Report {
         let dead_letters = self.dead_letters.filter(|count| *count > 0).map(|count| {
             let since = timestamp(self.since);
             let letters = counted(count, "dead letter");
-            format!("longshore dlq list --since {since}  ({letters})")
+            format!("longshore dlq list --since {since} --group-by reason,platform  ({letters})")
         });
         jobs.into_iter().chain(dead_letters).collect()
     }
@@ -223,7 +223,7 @@ mod tests {
         … and 1 more group: --limit
 
         Next: longshore jobs show inv-42
-              longshore dlq list --since 2026-12-01T11:00:00Z  (51 dead letters)
+              longshore dlq list --since 2026-12-01T11:00:00Z --group-by reason,platform  (51 dead letters)
         ");
     }
 
