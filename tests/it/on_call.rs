@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use longshore_local::{ChildProcess, Signal};
-use longshore_protocol::state::JobState;
+use longshore_protocol::{id::JobId, state::JobState};
 use longshore_simulator::Faults;
 use longshore_tests::stack::{Options, Stack, eventually, expect_success, prompts};
 use serde_json::{Value, json};
@@ -232,4 +232,62 @@ async fn status_is_printed_again_and_again_until_interrupted() {
     }
     watch.signal(Signal::SIGINT).unwrap();
     assert_eq!(watch.wait().await.unwrap().code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tail_prints_ends_and_failures_as_they_happen() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let before = stack.enqueue(&prompts(1)).await.unwrap();
+    stack.successes(&before).await.unwrap();
+    let mut tail = start(&stack, "jobs tail --format json --type night");
+    let job = |prompt: &str| {
+        json!({"prompt": prompt, "type": "night", "platform": "a", "fallback": false}).to_string()
+    };
+    // From when on it reads cannot be seen from outside.
+    eventually("the tail prints", || async {
+        let probe = stack.enqueue(&[job("probe")]).await?;
+        stack.successes(&probe).await?;
+        ensure!(!json_lines(&tail)?.is_empty());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let jobs = [job("[[fail_first=1:503]]"), job("[[status=400]]")];
+    let ids = stack.enqueue(&jobs).await.unwrap();
+    stack.enqueue(&prompts(1)).await.unwrap();
+    stack.outcomes(&ids).await.unwrap();
+    let states = |id: &JobId| {
+        let lines = json_lines(&tail)?;
+        let of_job = lines.iter().filter(|line| line["id"] == id.as_str());
+        let states = of_job.map(|line| {
+            let text = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
+            format!(
+                "{} {} {}",
+                text("state"),
+                text("platform"),
+                text("error_class")
+            )
+        });
+        anyhow::Ok(states.collect::<Vec<_>>())
+    };
+    let (retried, dead) = (ids.first().unwrap(), ids.last().unwrap());
+    eventually("all ends are printed", || async {
+        let (retried, dead) = (states(retried)?, states(dead)?);
+        ensure!(
+            retried == ["retryable a overloaded", "completed a -"],
+            "{retried:?}"
+        );
+        ensure!(dead == ["discarded a bad_request"], "{dead:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let all = json_lines(&tail).unwrap();
+    assert!(
+        all.iter().all(|line| line["task_type"] == "night"),
+        "{all:#?}"
+    );
+    tail.signal(Signal::SIGINT).unwrap();
+    assert_eq!(tail.wait().await.unwrap().code(), Some(130));
 }

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use longshore_protocol::{event::Event, id::WorkerId, keys::LEDGER_GROUP, serialized::Serialized};
-use redis::{AsyncCommands as _, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
+use redis::{
+    AsyncCommands as _, Value,
+    aio::MultiplexedConnection,
+    streams::{StreamInfoStreamReply, StreamReadOptions},
+};
 
 use crate::{Broker, BrokerError, Events, LONGEST_READ, scripts};
 
@@ -41,6 +45,15 @@ pub struct EventStream {
     writer: WorkerId,
 }
 
+/// Reads the events from now on, beside the recorders. What they record and remove before it is read is missing, so read
+/// without pause.
+pub struct EventTail {
+    broker: Broker,
+    connection: MultiplexedConnection,
+    /// The id of the last entry that was read.
+    after: String,
+}
+
 type Entries = Vec<(String, Vec<(String, String)>)>;
 
 impl Events<'_> {
@@ -66,6 +79,21 @@ impl Events<'_> {
             .create_group(&self.broker.keys().events(), LEDGER_GROUP, None)
             .await?;
         Ok(stream)
+    }
+
+    /// The events from now on.
+    pub async fn tail(self) -> Result<EventTail, BrokerError> {
+        let info: redis::RedisResult<StreamInfoStreamReply> = self
+            .broker
+            .shared()
+            .xinfo_stream(self.broker.keys().events())
+            .await;
+        let info = self.broker.if_present(info)?;
+        Ok(EventTail {
+            broker: self.broker.clone(),
+            connection: self.broker.dedicated(LONGEST_READ).await?,
+            after: info.map_or_else(|| "0-0".to_owned(), |info| info.last_generated_id),
+        })
     }
 
     /// The time of the oldest event that is not recorded, in ms since 1970.
@@ -141,6 +169,48 @@ fn entries(rows: Entries) -> Vec<EventEntry> {
         .collect()
 }
 
+/// The entries in the reply of a read from the stream of this key.
+fn read_entries(reply: Value, key: String) -> Result<Vec<EventEntry>, BrokerError> {
+    if reply == Value::Nil {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<(String, Entries)> =
+        redis::from_redis_value(reply).map_err(|error| BrokerError::foreign(key, error))?;
+    Ok(rows
+        .into_iter()
+        .flat_map(|(_, rows)| entries(rows))
+        .collect())
+}
+
+impl EventTail {
+    /// Reads at most `count` entries; waits up to `wait` for the first.
+    pub async fn read(
+        &mut self,
+        count: usize,
+        wait: Duration,
+    ) -> Result<Vec<EventEntry>, BrokerError> {
+        let key = self.broker.keys().events();
+        let options = StreamReadOptions::default()
+            .count(count)
+            .block(usize::try_from(wait.as_millis()).unwrap_or(usize::MAX));
+        let mut command = redis::cmd("XREAD");
+        command
+            .arg(&options)
+            .arg("STREAMS")
+            .arg(&key)
+            .arg(&self.after);
+        let reply: Value = command
+            .query_async(&mut self.connection)
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let read = read_entries(reply, key)?;
+        if let Some(last) = read.last() {
+            self.after.clone_from(&last.id);
+        }
+        Ok(read)
+    }
+}
+
 impl EventStream {
     /// Reads at most `count` new entries; waits up to `wait` for the first.
     pub async fn read(
@@ -162,15 +232,7 @@ impl EventStream {
             .query_async(&mut self.connection)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        if reply == Value::Nil {
-            return Ok(Vec::new());
-        }
-        let rows: Vec<(String, Entries)> = redis::from_redis_value(reply)
-            .map_err(|error| BrokerError::foreign(self.broker.keys().events(), error))?;
-        Ok(rows
-            .into_iter()
-            .flat_map(|(_, rows)| entries(rows))
-            .collect())
+        read_entries(reply, self.broker.keys().events())
     }
 
     /// Claims entries that another recorder read but did not record within `idle`.

@@ -62,7 +62,7 @@ pub use self::{
         Reservation, ReservationCandidate, Reserved,
     },
     error::BrokerError,
-    events::{BadEvent, EventEntry, EventStream},
+    events::{BadEvent, EventEntry, EventStream, EventTail},
     fleet_config::PushedConfig,
     lanes::{LanePosition, ParkedJob, Released, TenantPosition},
     leader::LeaderToken,

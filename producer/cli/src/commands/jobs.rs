@@ -7,6 +7,7 @@ mod details;
 mod list;
 mod parked;
 mod show;
+mod tail;
 mod wait;
 mod why;
 
@@ -38,6 +39,8 @@ enum Action {
     Cancel(cancel::Arguments),
     /// Wait for jobs to end
     Wait(wait::Arguments),
+    /// Print ends, failures and retries as they happen
+    Tail(tail::Arguments),
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
@@ -47,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Action::Why(arguments) => why::run(arguments, session).await,
         Action::Cancel(arguments) => cancel::run(arguments, session).await,
         Action::Wait(arguments) => wait::run(arguments, session).await,
+        Action::Tail(arguments) => Box::pin(tail::run(arguments, session)).await,
     }
 }
 
