@@ -1,9 +1,9 @@
 //! The `longshore` command: output, texts, exit codes, invalid input.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longshore_protocol::{money::Usd, state::JobState};
-use longshore_tests::stack::{Options, Ran, Stack, expect_success};
+use longshore_tests::stack::{Launcher, Options, Ran, Stack, expect_success};
 use serde_json::Value;
 
 async fn stack() -> Stack {
@@ -477,4 +477,65 @@ async fn a_misspelt_model_is_refused_with_the_name_that_was_meant() {
         0,
         "nothing was enqueued"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_are_checked_before_services_are_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = [
+        ("REDIS_URL", "redis://127.0.0.1:1"),
+        ("DATABASE_URL", "postgres://127.0.0.1:1/none"),
+    ];
+    let launcher = Launcher::new(dir.path(), &nowhere);
+    for (command, expected) in [
+        ("pause provider nowhere", "no provider `nowhere`"),
+        ("resume type a|b", "type `a|b` is not valid"),
+        (
+            "jobs cancel inv-1 --type x",
+            "filters and --dry-run require --all",
+        ),
+        ("jobs cancel --all", "needs confirmation"),
+        ("dlq purge inv-1 --reason x", "filters require --all"),
+        ("dlq replay --all", "needs confirmation"),
+        (
+            "dlq replay --continue 1 --reason x",
+            "remove the filter options",
+        ),
+        ("dlq edit inv-1 --file missing.json", "missing.json"),
+        ("chain run missing.json", "missing.json"),
+    ] {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let ran = launcher.longshore(&words).await.unwrap();
+        let error = refused(&ran);
+        assert!(error.contains(expected), "{command}: {error}");
+        assert!(!error.contains("127.0.0.1:1"), "{command}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_refuse_are_reported_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = [
+        ("REDIS_URL", "redis://127.0.0.1:1"),
+        ("DATABASE_URL", "postgres://127.0.0.1:1/none"),
+    ];
+    let launcher = Launcher::new(dir.path(), &nowhere);
+    for (command, server) in [
+        ("costs", "Postgres"),
+        ("migrate", "Postgres"),
+        ("queues", "Redis"),
+    ] {
+        let began = Instant::now();
+        let ran = launcher.longshore(&[command]).await.unwrap();
+        let error = refused(&ran);
+        assert!(
+            error.contains(&format!("{server} at 127.0.0.1:1")),
+            "{command}: {error}"
+        );
+        // The pool of connections to Postgres alone would try for 5 s.
+        assert!(
+            began.elapsed() < Duration::from_secs(3),
+            "{command}: {error}"
+        );
+    }
 }

@@ -70,8 +70,8 @@ pub(crate) async fn pause(
     arguments: PauseArguments,
     session: &Session,
 ) -> Result<Exit, CommandError> {
-    let broker = session.broker().await?;
     let target = arguments.what.target(session)?;
+    let broker = session.broker().await?;
     let reason = arguments.reason.as_deref();
     let pause = broker
         .pauses()
@@ -106,8 +106,8 @@ pub(crate) async fn resume(
         let text = "--now is for a provider: it ends the hold of its account";
         return Err(CommandError::Input(text.to_owned()));
     }
-    let broker = session.broker().await?;
     let target = what.target(session)?;
+    let broker = session.broker().await?;
     let was_paused = broker.pauses().resume(&target).await?;
     let released_account = if now {
         let account = what.provider(session)?.account.clone();

@@ -63,6 +63,8 @@ fn parse_assignment(text: &str) -> Result<Assignment, String> {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let file = arguments.file.as_deref().map(read_text_or_stdin);
+    let file = file.transpose()?;
     let broker = session.broker().await?;
     let id = &arguments.id;
     let Some((_, mut dead_letter, before)) = find_dead_letter(&broker, id).await? else {
@@ -71,8 +73,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     };
     let limits = session.config.limits;
     let form = Form::from_kept(&dead_letter.message);
-    let (fields, draft) = if let Some(path) = &arguments.file {
-        (message::job_fields(read_text_or_stdin(path)?.trim()), None)
+    let (fields, draft) = if let Some(text) = &file {
+        (message::job_fields(text.trim()), None)
     } else if arguments.set.is_empty() {
         let (text, draft) = edit_in_editor(&form, id).await?;
         (form.parse_edited_text(&text), Some(draft))

@@ -29,8 +29,9 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let selection = arguments.selection;
+    selection.check("purge")?;
     let broker = session.broker().await?;
-    let selected = selection.find("purge", &broker).await?;
+    let selected = selection.find(&broker).await?;
     if selection.consent.dry_run {
         print_dry_run("purged", selected, &broker).await?;
         return Ok(Exit::Success);

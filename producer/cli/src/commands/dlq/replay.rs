@@ -46,17 +46,19 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         continued,
         rate,
     } = arguments;
-    let broker = session.broker().await?;
     if let Some(id) = continued {
         if selection.is_filtered() {
             return Err(CommandError::Input(
                 "--continue uses the filters that the replay started with: remove the filter options".to_owned(),
             ));
         }
+        let broker = session.broker().await?;
         let bulk = find_interrupted(&id, &broker).await?;
         return run_bulk(bulk, rate, &broker, session).await;
     }
-    let selected = selection.find("replay", &broker).await?;
+    selection.check("replay")?;
+    let broker = session.broker().await?;
+    let selected = selection.find(&broker).await?;
     if selection.consent.dry_run {
         print_dry_run("replayed", selected, &broker).await?;
         return Ok(Exit::Success);

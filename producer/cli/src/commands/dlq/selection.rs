@@ -52,18 +52,24 @@ impl Selection {
         !self.filter.is_empty()
     }
 
-    /// Finds the dead letters and prints an error for each unknown id. Fails before it reads anything if a
-    /// confirmation is required but there is no terminal.
-    pub(super) async fn find(&self, verb: &str, broker: &Broker) -> Result<Selected, CommandError> {
+    /// Fails if filters are given with ids, or if a confirmation is required but there is no terminal.
+    pub(super) fn check(&self, verb: &str) -> Result<(), CommandError> {
+        if self.all {
+            return self.consent.check(&format!("longshore dlq {verb} --all"));
+        }
+        if self.is_filtered() {
+            return Err(CommandError::Input(format!(
+                "filters require --all instead of ids: `longshore dlq {verb} --all …`"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Finds the dead letters and prints an error for each unknown id.
+    pub(super) async fn find(&self, broker: &Broker) -> Result<Selected, CommandError> {
         if !self.all {
-            if self.is_filtered() {
-                return Err(CommandError::Input(format!(
-                    "filters require --all instead of ids: `longshore dlq {verb} --all …`"
-                )));
-            }
             return find_named(broker, &self.ids).await;
         }
-        self.consent.check(&format!("longshore dlq {verb} --all"))?;
         let now_ms = broker.server().time_ms().await?;
         let query = self
             .filter

@@ -50,8 +50,9 @@ enum CancelResult {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    let client = session.client().await?;
     if arguments.all {
+        arguments.consent.check("longshore jobs cancel --all")?;
+        let client = session.client().await?;
         let (filter, consent) = (&arguments.filter, arguments.consent);
         return cancel_all::run(filter, consent, arguments.format, client.broker(), session).await;
     }
@@ -61,6 +62,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
                 .to_owned(),
         ));
     }
+    let client = session.client().await?;
     refuse_chains(&arguments.ids, "cancel", &client).await?;
     let mut answers = Vec::with_capacity(arguments.ids.len());
     for id in arguments.ids {

@@ -49,7 +49,6 @@ pub(super) async fn run(
     broker: &Broker,
     session: &Session,
 ) -> Result<Exit, CommandError> {
-    consent.check("longshore jobs cancel --all")?;
     let jobs = find_jobs(broker, filter, &session.config.limits).await?;
     let mut answer = Answer {
         found: jobs.len(),
