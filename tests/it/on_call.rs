@@ -136,6 +136,13 @@ async fn failures_are_listed_with_counts_an_example_and_what_to_type_next() {
     expect_success(stack.longshore(&purge).await.unwrap());
     assert_eq!(stack.broker.dead_letters().count().await.unwrap(), 3);
 
+    let filters =
+        "--since 1h --model gpt-4o-mini --error-class overloaded --error all --state discarded";
+    let listed = printed_json(&stack, &format!("jobs list {filters}")).await;
+    assert_eq!(listed.as_array().unwrap().len(), 3, "{listed:#}");
+    let none = printed_json(&stack, &format!("jobs list {filters} --metadata a=b")).await;
+    assert_eq!(none, json!([]));
+
     let none = printed(&stack, "failures --platform b").await;
     assert!(none.starts_with("Nothing failed since "), "{none}");
 }

@@ -7,7 +7,8 @@ use longshore_protocol::{
     state::JobState,
 };
 use serde::Serialize;
-use sqlx::{FromRow, postgres::PgRow};
+use serde_json::{Map, Value};
+use sqlx::{FromRow, postgres::PgRow, types::Json};
 
 use super::{
     AttemptCost, DeadLetterRow, JobRow, Ledger, LedgerError,
@@ -25,6 +26,14 @@ pub struct JobFilter {
     pub chain_id: Option<String>,
     /// The platform of the last attempt.
     pub platform: Option<String>,
+    /// The model of the last attempt.
+    pub model: Option<String>,
+    /// The class of the error.
+    pub error_class: Option<String>,
+    /// Contained in the error, whatever its case.
+    pub error: Option<String>,
+    /// Members of the metadata.
+    pub metadata: Option<Map<String, Value>>,
     /// Enqueued at this time or later.
     pub since: Option<DateTime<Utc>>,
     /// When the job before the page was enqueued, and its id.
@@ -128,6 +137,10 @@ impl Ledger {
             .bind(before)
             .bind(before_id)
             .bind(filter.limit.map(i64::from))
+            .bind(sanitize::optional_without_nul(filter.error_class.as_ref()))
+            .bind(sanitize::optional_without_nul(filter.error.as_ref()))
+            .bind(sanitize::optional_without_nul(filter.model.as_ref()))
+            .bind(filter.metadata.as_ref().map(Json))
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))

@@ -310,3 +310,74 @@ async fn a_dead_letter_may_be_archived_and_resolved_before_it_is_recorded() {
     let history = ledger.job(&id("b")).await.unwrap().unwrap().dead_letters;
     assert_eq!(history.first().unwrap().letter.as_deref(), Some("{}"));
 }
+
+#[tokio::test]
+async fn jobs_are_found_by_error_model_and_metadata() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let failed = |id: &str, n: u64, class: &str, error: &str| {
+        let mut record = job(id, n, JobState::Discarded);
+        record.error_class = Some(class.to_owned());
+        record.error = Some(error.to_owned());
+        record
+    };
+    let mut other_model = failed("c", 3, "overloaded", "b: Overloaded (HTTP 529)");
+    other_model.model = Some("large".to_owned());
+    let jobs = [
+        failed("a", 1, "overloaded", "a: Overloaded (HTTP 503)"),
+        failed("b", 2, "timeout", "a: no answer within 100% of 5 s"),
+        other_model,
+        job("d", 4, JobState::Completed),
+    ];
+    let events: Vec<_> = (1..).map(version).zip(jobs.map(event)).collect();
+    ledger.record(&events).await.unwrap();
+    let found = |filter: JobFilter| async move {
+        let rows = ledger.jobs(&filter).await.unwrap();
+        let ids = rows
+            .into_iter()
+            .map(|row| row.job.labels.job_id.to_string());
+        ids.collect::<Vec<_>>()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let any = JobFilter::default;
+    let of_class = JobFilter {
+        error_class: text("overloaded"),
+        ..any()
+    };
+    assert_eq!(found(of_class).await, ["c", "a"]);
+    let saying = JobFilter {
+        error: text("OVERLOADED (http 5"),
+        ..any()
+    };
+    assert_eq!(found(saying).await, ["c", "a"]);
+    // Not a pattern.
+    let saying = JobFilter {
+        error: text("100% of"),
+        ..any()
+    };
+    assert_eq!(found(saying).await, ["b"]);
+    let saying = JobFilter {
+        error: text("HTTP%503"),
+        ..any()
+    };
+    assert!(found(saying).await.is_empty());
+    let with_model = JobFilter {
+        model: text("large"),
+        ..any()
+    };
+    assert_eq!(found(with_model).await, ["c"]);
+    let metadata = |value: serde_json::Value| JobFilter {
+        metadata: value.as_object().cloned(),
+        ..any()
+    };
+    assert_eq!(found(metadata(serde_json::json!({"n": 2}))).await, ["b"]);
+    assert!(
+        found(metadata(serde_json::json!({"n": "2"})))
+            .await
+            .is_empty()
+    );
+    assert_eq!(
+        found(metadata(serde_json::json!({}))).await,
+        ["d", "c", "b", "a"]
+    );
+}

@@ -18,6 +18,7 @@ use longshore_protocol::{
     id::EntryId,
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     error::{CommandError, Exit},
@@ -48,6 +49,18 @@ pub(super) struct Arguments {
     /// Only jobs that this platform answered, or that called it last
     #[arg(long)]
     platform: Option<String>,
+    /// Only whose last attempt was on this model; with --since
+    #[arg(long, requires = "since")]
+    model: Option<String>,
+    /// Only with this class of error: timeout, overloaded, ... (see `longshore failures`)
+    #[arg(long, value_name = "CLASS")]
+    error_class: Option<String>,
+    /// Only with this text in the error, in capitals or not
+    #[arg(long, value_name = "TEXT")]
+    error: Option<String>,
+    /// Only with this member of the metadata, such as customer=acme or priority=3; may be repeated; with --since
+    #[arg(long, value_name = "KEY=VALUE", value_parser = member, requires = "since")]
+    metadata: Vec<(String, Value)>,
     /// Only received since: 30m, 2h, 7d, a date, or RFC 3339
     #[arg(long, value_parser = options::since)]
     since: Option<DateTime<Utc>>,
@@ -110,6 +123,21 @@ fn state(word: &str) -> Result<JobState, String> {
     options::word(JobState::ALL, JobState::as_str, word)
 }
 
+/// A member of an object: a number, `true`, `false` or `null` as in JSON, or a text, with or without quotes.
+fn member(text: &str) -> Result<(String, Value), String> {
+    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+        return Err("expected KEY=VALUE, such as customer=acme".to_owned());
+    };
+    let value = match serde_json::from_str(value) {
+        Ok(Value::Array(_) | Value::Object(_)) => {
+            return Err("expected a text, a number, true, false or null as the value".to_owned());
+        }
+        Ok(value) => value,
+        Err(_) => Value::from(value),
+    };
+    Ok((key.to_owned(), value))
+}
+
 impl Arguments {
     fn filter(&self) -> JobFilter {
         JobFilter {
@@ -119,6 +147,10 @@ impl Arguments {
             tenant: self.labels.tenant.clone(),
             chain_id: self.labels.chain_id.clone(),
             platform: self.platform.clone(),
+            model: self.model.clone(),
+            error_class: self.error_class.clone(),
+            error: self.error.clone(),
+            metadata: (!self.metadata.is_empty()).then(|| self.metadata.iter().cloned().collect()),
             since: self.since,
             before: self.after.clone().map(
                 |Cursor {
@@ -143,11 +175,30 @@ impl Arguments {
             && self.labels.fits(&labels.task_type, tenant, chain_id)
             && queue.is_none_or(|queue| *queue == labels.queue)
             && (self.platform.is_none() || self.platform == job.platform)
+            && self.fits_contents(job)
             && self.since.is_none_or(|since| job.enqueued_at >= since)
             && self
                 .after
                 .as_ref()
                 .is_none_or(|after| Cursor::at(job).key() < after.key())
+    }
+}
+
+impl Arguments {
+    /// Whether the job's model, error and metadata match.
+    fn fits_contents(&self, job: &JobRecord) -> bool {
+        let says = |text: &String| {
+            let error = job.error.as_deref().unwrap_or_default().to_lowercase();
+            error.contains(&text.to_lowercase())
+        };
+        let has = |(key, value): &(String, Value)| {
+            let metadata = job.metadata.as_ref();
+            metadata.and_then(|metadata| metadata.get(key)) == Some(value)
+        };
+        (self.model.is_none() || self.model == job.model)
+            && (self.error_class.is_none() || self.error_class == job.error_class)
+            && self.error.as_ref().is_none_or(says)
+            && self.metadata.iter().all(has)
     }
 }
 
@@ -392,6 +443,18 @@ fn open_job_row(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_are_texts_and_what_json_has_besides() {
+        let read = |text: &str| member(text).map(|(key, value)| format!("{key} {value}"));
+        assert_eq!(read("customer=acme"), Ok("customer \"acme\"".to_owned()));
+        assert_eq!(read("a=\"3\""), Ok("a \"3\"".to_owned()));
+        assert_eq!(read("a=3"), Ok("a 3".to_owned()));
+        assert_eq!(read("a=b=c"), Ok("a \"b=c\"".to_owned()));
+        for text in ["", "a", "=3", "a=[1]", "a={}"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_cursor_is_read_as_it_was_printed() {
