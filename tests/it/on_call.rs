@@ -2,7 +2,10 @@
 
 use anyhow::ensure;
 use longshore_local::{ChildProcess, Signal};
-use longshore_protocol::{id::JobId, state::JobState};
+use longshore_protocol::{
+    id::{JobId, QueueName},
+    state::JobState,
+};
 use longshore_simulator::Faults;
 use longshore_tests::stack::{Options, Stack, eventually, expect_success, prompts};
 use serde_json::{Value, json};
@@ -297,4 +300,58 @@ async fn the_tail_prints_ends_and_failures_as_they_happen() {
     );
     tail.signal(Signal::SIGINT).unwrap();
     assert_eq!(tail.wait().await.unwrap().code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_sees_what_keeps_jobs_waiting_with_a_remedy_for_each() {
+    let stack = stack().await;
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    let down = Faults {
+        rate_503: 1.0,
+        ..Faults::default()
+    };
+    stack.simulator.set_faults(Some("a"), down).unwrap();
+    let jobs = stack.enqueue(&prompts(50)).await.unwrap();
+    stack.successes(&jobs).await.unwrap();
+    let doomed = json!({"prompt": "x", "retry": "unknown"}).to_string();
+    let doomed = stack.enqueue(&[doomed]).await.unwrap();
+    stack.outcomes(&doomed).await.unwrap();
+    let bulk = QueueName::parse("bulk").unwrap();
+    let queues = stack.broker.queues();
+    queues.enqueue_all(&bulk, &prompts(3)).await.unwrap();
+    let used = stack.broker.server().memory().await.unwrap().used;
+    let () = redis::cmd("CONFIG")
+        .arg("SET")
+        .arg("maxmemory")
+        .arg(used + used / 20)
+        .query_async(&mut stack.connection().await.unwrap())
+        .await
+        .unwrap();
+    for (finding, remedy) in [
+        ("[!!] memory: ", "raise maxmemory"),
+        (
+            "[!!] circuits: that of a/gpt-4o-mini is open since ",
+            "`longshore failures --platform a`",
+        ),
+        (
+            "[!!] queues: no worker reads queue `bulk`; jobs that wait in it: 3",
+            "`longshore jobs cancel --all --queue bulk`",
+        ),
+        (
+            "[--] dead letters: 1, 1 in the last hour",
+            "`longshore dlq list --since 1h`",
+        ),
+    ] {
+        eventually("the finding is there", || async {
+            let ran = stack.longshore(&["doctor"]).await?;
+            let mut lines = ran.stdout.lines();
+            let found = lines.any(|line| line.starts_with(finding));
+            ensure!(found, "{finding}: {}", ran.stdout);
+            let advice = lines.next().unwrap_or_default();
+            ensure!(advice.contains(remedy), "{finding}: {advice}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
 }

@@ -92,6 +92,7 @@ async fn workers_schedulers_and_commands_need_no_more_than_the_documented_user()
         &["workers"],
         &["quota"],
         &["jobs", "list"],
+        &["failures"],
         &["dlq", "list"],
         &["cron", "list"],
         &["pause", "provider", "openai"],
