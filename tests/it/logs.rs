@@ -293,3 +293,28 @@ async fn the_scheduler_logs_its_leadership_and_each_dead_worker() {
         .unwrap();
     assert_eq!(resigned["scheduler"], leads["scheduler"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_parked_for_a_limit_names_it_and_one_for_its_own_time_has_no_line() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let only = [SimulatedProvider::limited(
+        "a",
+        Model::Cheap,
+        "{requests_per_day: 1}",
+    )];
+    let yaml = config_yaml(&stack, &only, QUICK);
+    stack.config_yaml(&yaml).unwrap();
+    let worker = stack.worker().unwrap();
+    let delayed = send(&stack, "", json!({"delay": 3600})).await;
+    let first = send(&stack, "", json!({})).await;
+    stack.successes(&[first]).await.unwrap();
+    let second = send(&stack, "", json!({})).await;
+    let parked = json!({
+        "level": "INFO", "message": "job parked", "job_id": second.as_str(), "cause": "limit",
+        "lane": "rpd:a",
+    });
+    let parked = line(&worker, parked).await;
+    assert!(parked["until"].as_str().unwrap().ends_with('Z'), "{parked}");
+    let of_delayed = matching(&worker, &json!({"job_id": delayed.as_str()}));
+    assert!(of_delayed.is_empty(), "{of_delayed:#?}");
+}
