@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::note_unreadable;
 use crate::render::{
     progress::Progress,
-    table::{Cell, Table, number},
+    table::{Cell, Table, Width, cut, number, whole},
     text::{counted, grouped, or_dash},
     time::{age, from_unix_ms},
 };
@@ -110,7 +110,7 @@ impl Breakdown {
         }
     }
 
-    pub(super) fn describe(&self, now: DateTime<Utc>) -> String {
+    pub(super) fn describe(&self, now: DateTime<Utc>, width: Width) -> String {
         let figures = format!(
             "{} in {}, {} shown",
             counted(self.matching, "dead letter"),
@@ -120,13 +120,10 @@ impl Breakdown {
         let Some(first) = self.groups.first() else {
             return figures;
         };
-        let titles = self.keys.iter().map(|key| key.title());
-        let header: Vec<&str> = ["COUNT"]
-            .into_iter()
-            .chain(titles)
-            .chain(["NEWEST", "EXAMPLE"])
-            .collect();
-        let mut table = Table::new(header);
+        let mut columns = vec![whole("COUNT").right()];
+        columns.extend(self.keys.iter().map(|key| cut(key.title())));
+        columns.extend([whole("NEWEST").right(), whole("EXAMPLE")]);
+        let mut table = Table::new(columns);
         for group in &self.groups {
             let mut row = vec![number(group.count)];
             let value = |key: &GroupKey| group.values.get(key.field()).and_then(Value::as_str);
@@ -136,7 +133,8 @@ impl Breakdown {
             table.add_row(row);
         }
         format!(
-            "{table}\n\n{figures}\n\nNext: longshore dlq show {}",
+            "{}\n\n{figures}\n\nNext: longshore dlq show {}",
+            table.fitted(width),
             first.example_id
         )
     }
@@ -208,10 +206,10 @@ mod tests {
             tally.add(now.timestamp_millis() - ago_ms, &record);
         }
         let groups = tally.into_breakdown(2);
-        insta::assert_snapshot!(groups.describe(now), @r"
+        insta::assert_snapshot!(groups.describe(now, Width::UNLIMITED), @"
         COUNT  REASON     PLATFORM  NEWEST  EXAMPLE
-            2  exhausted  sim       60s     inv-1
-            1  exhausted  -         0s      inv-0
+            2  exhausted  sim          60s  inv-1
+            1  exhausted  -             0s  inv-0
 
         4 dead letters in 3 groups, 2 shown
 
@@ -227,7 +225,7 @@ mod tests {
     fn without_dead_letters_there_is_no_table() {
         let groups = Tally::new(vec![GroupKey::Reason]).into_breakdown(5);
         assert_eq!(
-            groups.describe(DateTime::UNIX_EPOCH),
+            groups.describe(DateTime::UNIX_EPOCH, Width::UNLIMITED),
             "0 dead letters in 0 groups, 0 shown"
         );
     }

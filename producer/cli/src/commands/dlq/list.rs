@@ -67,8 +67,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     if !arguments.group_by.is_empty() {
         let groups = Breakdown::count(&broker, query, arguments.group_by, limit).await?;
         arguments
-            .format
-            .print_with(&groups, || groups.describe(local_time()));
+            .output
+            .print_with(&groups, |width| groups.describe(local_time(), width));
         return Ok(Exit::Success);
     }
     let (dead_letters, next) = page(&broker, query, limit).await?;
