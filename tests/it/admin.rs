@@ -1,10 +1,11 @@
-//! Operating a running system: pausing, resuming, cancelling, listing workers, retention, reconciling.
+//! Operating a running system: pausing, resuming, cancelling, running now, listing workers, retention, reconciling.
 
 mod cancel;
 mod holds;
 pub(crate) mod maintenance;
 mod pause;
 mod reconcile;
+mod run_now;
 mod workers;
 
 use anyhow::ensure;

@@ -1,13 +1,17 @@
 //! Lanes of parked jobs: promote, release, inspect.
 
 mod parked;
+mod release_now;
 
 use std::time::Duration;
 
 use longshore_protocol::id::EntryId;
 use redis::AsyncCommands as _;
 
-pub use self::parked::{LanePosition, ParkedJob, TenantPosition};
+pub use self::{
+    parked::{LanePosition, ParkedJob, TenantPosition},
+    release_now::ReleasedNow,
+};
 use crate::{BrokerError, Lanes, scripts};
 
 /// The result of releasing jobs.

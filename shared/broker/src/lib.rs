@@ -64,7 +64,7 @@ pub use self::{
     error::BrokerError,
     events::{BadEvent, EventEntry, EventStream, EventTail},
     fleet_config::PushedConfig,
-    lanes::{LanePosition, ParkedJob, Released, TenantPosition},
+    lanes::{LanePosition, ParkedJob, Released, ReleasedNow, TenantPosition},
     leader::LeaderToken,
     limits::{
         AccountAccess, AccountHold, AlertCheck, ClaimedAlert, MeterReport, MeterUsage, OpenWindow,

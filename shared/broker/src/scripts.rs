@@ -83,6 +83,8 @@ scripts! {
     RECOVER = "recover" with "events" "entries" "journal" "job_ids" "lanes" "meters" "consumption";
     /// Promotes jobs that are due.
     PROMOTE = "promote" with "entries" "job_ids" "lanes";
+    /// Releases parked jobs before their time.
+    RELEASE_NOW = "release_now" with "entries" "job_ids" "lanes";
     /// Releases jobs whose limits have room again.
     RELEASE_LANES = "release_lanes" with "events" "entries" "job_ids" "lanes" "meters" "lane_retry";
     /// Ends pauses in time, and releases the jobs of resumed lanes.

@@ -93,6 +93,9 @@ pub struct Checkpoint {
     /// Since when the job waits for a worker of a newer protocol version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_since: Option<DateTime<Utc>>,
+    /// Whether a person released the job before its time. The start time of its message no longer counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub run_now: bool,
 }
 
 #[expect(
@@ -146,6 +149,7 @@ impl Checkpoint {
             step: None,
             history: Vec::new(),
             waits_since: None,
+            run_now: false,
         }
     }
 
@@ -171,6 +175,15 @@ impl Checkpoint {
         self.crashes_here = 0;
         self.waits_since = None;
         self.replays += 1;
+        self
+    }
+
+    /// The checkpoint of a job that runs before its time: it waits neither for its start time nor for a platform that
+    /// asked it to wait.
+    #[must_use]
+    pub fn released_now(mut self) -> Self {
+        self.not_before.clear();
+        self.run_now = true;
         self
     }
 

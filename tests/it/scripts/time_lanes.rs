@@ -1,7 +1,7 @@
 //! Jobs parked until a time or for a newer worker.
 
-use longshore_broker::{Begun, ParkUntil, Parked};
-use longshore_protocol::id::{AttemptId, JobId};
+use longshore_broker::{Begun, ParkUntil, Parked, ReleasedNow};
+use longshore_protocol::id::{AttemptId, EntryId, JobId};
 
 use super::fixture::{Fixture, binary, checkpoint_of, future, job_id, parking, past};
 
@@ -361,4 +361,65 @@ async fn jobs_of_the_same_id_are_parked_beside_each_other() {
     assert_eq!(fixture.read("c", 10).await.len(), 1);
     assert!(fixture.broker.lanes().sizes().await.unwrap().is_empty());
     assert!(!fixture.names().await.contains("parked:ids"));
+}
+
+#[tokio::test]
+async fn a_job_is_released_before_its_time_with_a_checkpoint_that_says_so() {
+    for queue in ["default", "bulk"] {
+        let fixture = Fixture::new().await.through(queue);
+        let job = JobId::from_entry(&fixture.enqueue(&binary()).await);
+        let delivered = fixture.read_one("a").await;
+        let text = checkpoint_of(&job, 2);
+        let wait = parking(future(), &text);
+        let deliveries = fixture.broker.deliveries();
+        let answer = deliveries.park(&delivered.delivery, &job, &wait).await;
+        assert_eq!(answer.unwrap(), Parked::Yes);
+        let lanes = fixture.broker.lanes();
+        let waiting = lanes.parked_job(&job).await.unwrap().expect("it waits");
+        let page = [
+            (waiting.entry_id, waiting.checkpoint.clone()),
+            (EntryId::parse("1-0").unwrap(), waiting.checkpoint.clone()),
+        ];
+        assert_eq!(
+            lanes.release_now(&page).await.unwrap(),
+            [ReleasedNow::Yes, ReleasedNow::Gone]
+        );
+        assert!(lanes.sizes().await.unwrap().is_empty());
+        assert!(lanes.parked_job(&job).await.unwrap().is_none());
+
+        let before = fixture.snapshot().await;
+        let again = lanes.release_now(&page).await.unwrap();
+        assert_eq!(again, [ReleasedNow::Gone, ReleasedNow::Gone]);
+        assert_eq!(fixture.snapshot().await, before, "as after a lost reply");
+
+        let delivered = fixture.read_one("a").await;
+        assert_eq!(
+            (delivered.message.fields, delivered.forged),
+            (binary(), false)
+        );
+        let checkpoint = delivered.checkpoint.unwrap().parse().unwrap();
+        assert_eq!(checkpoint, waiting.checkpoint.released_now());
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_something_else_is_not_released_before_its_time() {
+    let fixture = Fixture::new().await;
+    let (held, job) = fixture.job("a").await;
+    let text = checkpoint_of(&job, 0);
+    let wait = ParkUntil {
+        for_version: true,
+        ..parking(future(), &text)
+    };
+    let answer = fixture.broker.deliveries().park(&held, &job, &wait).await;
+    assert_eq!(answer.unwrap(), Parked::Yes);
+    let lanes = fixture.broker.lanes();
+    let waiting = lanes.parked_job(&job).await.unwrap().expect("it waits");
+    let before = fixture.snapshot().await;
+    let page = [(waiting.entry_id, waiting.checkpoint)];
+    assert_eq!(
+        lanes.release_now(&page).await.unwrap(),
+        [ReleasedNow::WaitsIn("version".to_owned())]
+    );
+    assert_eq!(fixture.snapshot().await, before);
 }

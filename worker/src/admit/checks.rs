@@ -35,12 +35,13 @@ pub(super) fn check_crashes(job: &Job) -> Stage<()> {
     ControlFlow::Break(Discard::new("poison", error).into())
 }
 
-/// Checks `deadline`, and of a job that was never started `start_by` and `not_before`.
+/// Checks `deadline`, and of a job that was never started `start_by` and, unless a person released it, `not_before`.
 pub(super) fn check_times(job: &Job, envelope: &Envelope, now: DateTime<Utc>) -> Stage<()> {
-    let (received, is_started) = {
+    let (received, is_started, run_now) = {
         let progress = job.progress();
         let checkpoint = &progress.checkpoint;
-        (checkpoint.enqueued_at, checkpoint.started_at.is_some())
+        let is_started = checkpoint.started_at.is_some();
+        (checkpoint.enqueued_at, is_started, checkpoint.run_now)
     };
     let deadline = envelope.deadline.map(|limit| limit.at(received));
     if let Some(deadline) = deadline.filter(|at| *at <= now) {
@@ -56,7 +57,7 @@ pub(super) fn check_times(job: &Job, envelope: &Envelope, now: DateTime<Utc>) ->
         return ControlFlow::Break(Discard::new("expired", error).into());
     }
     match envelope.not_before.map(|limit| limit.at(received)) {
-        Some(due) if due > now => ControlFlow::Break(Disposition::Parked {
+        Some(due) if due > now && !run_now => ControlFlow::Break(Disposition::Parked {
             due,
             waits_for: WaitsFor::NotBefore,
         }),

@@ -1,11 +1,14 @@
-//! `longshore jobs`: lists, explains, cancels and waits for jobs.
+//! `longshore jobs`: lists, explains, cancels, releases and waits for jobs.
 
 mod ahead;
 mod cancel;
 mod cancel_all;
 mod details;
 mod list;
+mod matching;
 mod parked;
+mod run_now;
+mod run_now_all;
 mod show;
 mod tail;
 mod wait;
@@ -37,6 +40,8 @@ enum Action {
     Why(why::Arguments),
     /// Cancel jobs
     Cancel(cancel::Arguments),
+    /// Run jobs now that wait for their start time or their next attempt
+    RunNow(run_now::Arguments),
     /// Wait for jobs to end
     Wait(wait::Arguments),
     /// Print ends, failures and retries as they happen
@@ -49,6 +54,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Action::Show(arguments) => Box::pin(show::run(arguments, session)).await,
         Action::Why(arguments) => why::run(arguments, session).await,
         Action::Cancel(arguments) => cancel::run(arguments, session).await,
+        Action::RunNow(arguments) => run_now::run(arguments, session).await,
         Action::Wait(arguments) => wait::run(arguments, session).await,
         Action::Tail(arguments) => Box::pin(tail::run(arguments, session)).await,
     }

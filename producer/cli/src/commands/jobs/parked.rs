@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::{AccountHold, Broker, BrokerError, LanePosition, TenantPosition};
-use longshore_client::{JobSnapshot, Lane, QueueName};
+use longshore_client::{JobId, JobSnapshot, Lane, QueueName};
 use longshore_policy::{
     limits::MeterName,
     pause::{Pauses, Target},
@@ -39,7 +39,12 @@ pub(super) async fn explain_parked(
             match due_at {
                 Some(due) => {
                     let hold = describe_hold(broker, due, now).await?;
-                    format!("{wait}, {}{hold}", describe_due(due, now))
+                    let job = found.checkpoint.as_ref().map(|checkpoint| &checkpoint.id);
+                    let earlier = match (&hold, job) {
+                        (None, Some(id)) if due > now => describe_run_now(id),
+                        _ => hold.unwrap_or_default(),
+                    };
+                    format!("{wait}, {}{earlier}", describe_due(due, now))
                 }
                 None => wait.to_owned(),
             }
@@ -82,20 +87,22 @@ pub(super) async fn explain_parked(
 }
 
 /// The account hold that ends when the job is due.
-async fn describe_hold(
+pub(super) async fn describe_hold(
     broker: &Broker,
     due: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> Result<String, BrokerError> {
+) -> Result<Option<String>, BrokerError> {
     let holds = broker.limits().account_holds(now).await?;
     let ends_then = |hold: &&AccountHold| (hold.until - due).abs() <= TimeDelta::seconds(1);
-    Ok(holds
-        .iter()
-        .find(ends_then)
-        .map_or_else(String::new, |hold| {
-            let (sentence, command) = (hold::hold_sentence(hold), hold::release_command(hold));
-            format!("; {sentence}; `{command}` ends the hold")
-        }))
+    Ok(holds.iter().find(ends_then).map(|hold| {
+        let (sentence, command) = (hold::hold_sentence(hold), hold::release_command(hold));
+        format!("; {sentence}; `{command}` ends the hold")
+    }))
+}
+
+/// The command that runs the job before its time.
+fn describe_run_now(id: &JobId) -> String {
+    format!("; `longshore jobs run-now {id}` runs it now")
 }
 
 /// The pauses that have to end before the job runs.

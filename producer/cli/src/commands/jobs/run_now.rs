@@ -1,0 +1,208 @@
+//! `longshore jobs run-now`: releases jobs that wait for their start time or for their next attempt.
+
+use longshore_broker::{BrokerError, ReleasedNow};
+use longshore_client::{Client, JobId, JobSnapshot, Lane, Location};
+use longshore_protocol::{checkpoint::Checkpoint, clock::local_time, id::EntryId};
+use serde::Serialize;
+
+use super::{parked::describe_hold, refuse_chains, run_now_all, unknown_job, why};
+use crate::{
+    confirm::Consent,
+    error::{CommandError, Exit},
+    options::LabelFilter,
+    output::{self, Format},
+    session::Session,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Job ids
+    #[arg(value_name = "ID", value_parser = JobId::parse, required_unless_present = "all", conflicts_with = "all")]
+    ids: Vec<JobId>,
+    /// All jobs that wait for a time and match the filters
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    filter: LabelFilter,
+    #[command(flatten)]
+    consent: Consent,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    id: JobId,
+    result: RunNowResult,
+    text: String,
+}
+
+/// The result of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum RunNowResult {
+    /// The job is in its queue again.
+    Released,
+    /// The job waits for something that is not a time, or does not wait.
+    NotReleased,
+    /// The job had already ended.
+    Ended,
+    /// No such job.
+    Unknown,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
+    if arguments.all {
+        let (filter, consent) = (&arguments.filter, arguments.consent);
+        return run_now_all::run(filter, consent, arguments.format, client.broker(), session).await;
+    }
+    if !arguments.filter.is_empty() || arguments.consent.dry_run {
+        return Err(CommandError::Input(
+            "filters and --dry-run require --all instead of ids: `longshore jobs run-now --all …`"
+                .to_owned(),
+        ));
+    }
+    refuse_chains(&arguments.ids, "show", &client).await?;
+    let mut answers = Vec::with_capacity(arguments.ids.len());
+    for id in arguments.ids {
+        let (result, text) = run_now(&id, &client, session).await?;
+        if arguments.format == Format::Text {
+            match result {
+                RunNowResult::Unknown => output::error(&text),
+                _ => output::line(format_args!("{id}: {text}")),
+            }
+        }
+        answers.push(Answer { id, result, text });
+    }
+    if arguments.format == Format::Json {
+        output::json(&answers);
+    }
+    let all_released = answers
+        .iter()
+        .all(|answer| answer.result == RunNowResult::Released);
+    Ok(Exit::success_if(all_released))
+}
+
+async fn run_now(
+    id: &JobId,
+    client: &Client,
+    session: &Session,
+) -> Result<(RunNowResult, String), CommandError> {
+    let found = client.locate(id).await?;
+    Ok(match &found.location {
+        Location::Nowhere { complete } => match session.recorded_job(id).await {
+            Ok(Some(history)) => {
+                let state = history.row.job.state;
+                (RunNowResult::Ended, format!("already ended: {state}"))
+            }
+            Ok(None) => (RunNowResult::Unknown, unknown_job(id, *complete, None)),
+            Err(error) => {
+                let text = unknown_job(id, *complete, Some(&error.first_line()));
+                (RunNowResult::Unknown, text)
+            }
+        },
+        Location::Ended => {
+            let state = found.outcome.as_ref().map(|outcome| outcome.state.as_str());
+            let text = format!("already ended: {}", state.unwrap_or("its outcome expired"));
+            (RunNowResult::Ended, text)
+        }
+        Location::Dead => {
+            let text = "already ended: it is a dead letter (see `longshore dlq show`)";
+            (RunNowResult::Ended, text.to_owned())
+        }
+        Location::Waiting {
+            lane: Lane::Time, ..
+        } => release(client, &found).await?,
+        location => {
+            let why = explain(client, &found, session).await?;
+            let text = format!("not released: {why}{}", remedy(location));
+            (RunNowResult::NotReleased, text)
+        }
+    })
+}
+
+/// Releases a job that waits for a time, and says what it may still wait for.
+async fn release(
+    client: &Client,
+    found: &JobSnapshot,
+) -> Result<(RunNowResult, String), BrokerError> {
+    let broker = client.broker();
+    let job = found.parked_from.clone().zip(found.checkpoint.clone());
+    let jobs: Vec<(EntryId, Checkpoint)> = job.into_iter().collect();
+    if broker.lanes().release_now(&jobs).await? != [ReleasedNow::Yes] {
+        let text = "not released: it has just left its lane".to_owned();
+        return Ok((RunNowResult::NotReleased, text));
+    }
+    let hold = match &found.location {
+        Location::Waiting {
+            due_at: Some(due), ..
+        } => describe_hold(broker, *due, local_time()).await?,
+        _ => None,
+    };
+    let hold = hold.unwrap_or_default();
+    let text = format!("released: the next worker with a free slot runs it{hold}");
+    Ok((RunNowResult::Released, text))
+}
+
+async fn explain(
+    client: &Client,
+    found: &JobSnapshot,
+    session: &Session,
+) -> Result<String, BrokerError> {
+    let envelope = found.envelope(&session.config.limits);
+    why::explain(client.broker(), found, envelope.as_ref()).await
+}
+
+/// The command that helps a job which waits for something else than a time.
+fn remedy(location: &Location) -> String {
+    match location {
+        Location::Waiting {
+            lane: Lane::Paused(targets),
+            ..
+        } => {
+            let commands = targets
+                .iter()
+                .map(|target| format!("`longshore resume {target}`"));
+            let commands: Vec<String> = commands.collect();
+            format!("; to end the pause: {}", commands.join(", "))
+        }
+        Location::Waiting {
+            lane: Lane::Quota(_),
+            ..
+        } => "; `longshore quota` shows the limits".to_owned(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_client::QueueName;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_waits_for_something_else_is_told_what_helps() {
+        let help = |lane: &str| {
+            remedy(&Location::Waiting {
+                queue: QueueName::default(),
+                lane: Lane::parse(lane),
+                due_at: None,
+            })
+        };
+        assert_eq!(
+            help("paused:type:research"),
+            "; to end the pause: `longshore resume type research`"
+        );
+        assert_eq!(
+            help("paused:provider:groq,xai"),
+            "; to end the pause: `longshore resume provider groq`, `longshore resume provider xai`"
+        );
+        assert_eq!(
+            help("quota:rpm:xai"),
+            "; `longshore quota` shows the limits"
+        );
+        assert_eq!(help("key:k"), "");
+    }
+}
