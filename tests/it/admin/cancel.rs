@@ -212,3 +212,55 @@ async fn cancel_by_filter_cancels_every_matching_job() {
     .await
     .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_cancels_the_available_jobs_of_one_queue() {
+    let mut stack = Stack::start(Options::with_latency(Duration::from_mins(1)))
+        .await
+        .unwrap();
+    stack.set_env("LONGSHORE_CONCURRENCY", "1");
+    let worker = stack.worker().unwrap();
+    let running = stack.xadd(&[("prompt", "x")]).await.unwrap();
+    stack.wait_for_calls(1).await.unwrap();
+    let queued = vec![r#"{"prompt":"x","reply":true}"#.to_owned(); 250];
+    let queued = stack.enqueue(&queued).await.unwrap();
+    let purge = ["queues", "purge", "default"];
+    let unsure = stack.longshore(&purge).await.unwrap();
+    assert_eq!(unsure.code, Some(2), "no terminal to ask on: {unsure:?}");
+    let dry = [&purge[..], &["--dry-run"]].concat();
+    let dry = expect_success(stack.longshore(&dry).await.unwrap());
+    assert!(dry.starts_with("250 jobs would be cancelled:"), "{dry}");
+    let misspelt = ["queues", "purge", "defualt", "--yes"];
+    let misspelt = stack.longshore(&misspelt).await.unwrap();
+    let said = "no queue `defualt`; did you mean `default`?";
+    assert!(misspelt.stderr.contains(said), "{misspelt:?}");
+
+    let yes = [&purge[..], &["--yes"]].concat();
+    let output = expect_success(stack.longshore(&yes).await.unwrap());
+    assert_eq!(output.trim(), "cancellation requested for 250 jobs");
+    assert!(
+        !stack
+            .broker
+            .jobs()
+            .is_cancel_requested(&running)
+            .await
+            .unwrap()
+    );
+    cancel(&stack, &running).await;
+    for outcome in stack.outcomes(&queued).await.unwrap() {
+        assert_eq!((outcome.state, outcome.attempts), (JobState::Cancelled, 0));
+    }
+    worker.shut_down().await.unwrap();
+    let left = stack.xadd(&[("prompt", "x")]).await.unwrap();
+    let alone = stack.longshore(&yes).await.unwrap();
+    let said = "Warning: No worker is running; the jobs end when one does";
+    assert!(
+        alone.code == Some(0) && alone.stderr.contains(said),
+        "{alone:?}"
+    );
+    let _worker = stack.worker().unwrap();
+    assert_eq!(
+        stack.outcome(&left).await.unwrap().state,
+        JobState::Cancelled
+    );
+}

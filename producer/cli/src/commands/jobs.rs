@@ -17,7 +17,11 @@ mod why;
 use clap::Subcommand;
 use longshore_client::{ChainId, Client, JobId};
 
-pub(super) use self::show::show;
+pub(super) use self::{
+    cancel_all::{Jobs, confirm_and_cancel},
+    matching::for_each_in_stream,
+    show::show,
+};
 
 use crate::{
     error::{CommandError, Exit},

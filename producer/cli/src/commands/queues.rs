@@ -1,5 +1,8 @@
-//! `longshore queues`: the length of queues and lanes.
+//! `longshore queues`: the length of queues and lanes, and purging a queue.
 
+mod purge;
+
+use clap::Subcommand;
 use longshore_broker::QueueDepth;
 use longshore_protocol::clock::local_time;
 use serde::Serialize;
@@ -17,9 +20,18 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
     #[command(flatten)]
     output: TableOutput,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Cancel the available jobs of a queue
+    Purge(purge::Arguments),
 }
 
 #[derive(Debug, Serialize)]
@@ -52,6 +64,9 @@ impl Lane {
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    if let Some(Action::Purge(arguments)) = arguments.action {
+        return purge::run(arguments, session).await;
+    }
     let broker = session.broker().await?;
     let queues = queue_depths(&broker).await?;
     let lanes = broker.lanes().sizes().await?;

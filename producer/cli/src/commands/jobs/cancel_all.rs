@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use longshore_broker::{Broker, BrokerError};
-use longshore_client::{JobId, QueueName, without_marks};
+use longshore_client::{JobId, QueueName};
 use longshore_protocol::{envelope::MessageLimits, id::EntryId};
 use serde::Serialize;
 
-use super::matching::{describe_dry_run, for_each_parked, matching_id};
+use super::matching::{describe_dry_run, for_each_in_stream, for_each_parked};
 use crate::{
     confirm::{self, Consent},
     error::{CommandError, Exit},
@@ -17,9 +17,6 @@ use crate::{
     render::text::{counted, grouped},
     session::Session,
 };
-
-/// Entries read by one command.
-const PAGE: usize = 200;
 
 /// Requests in flight at once.
 const CONCURRENT_REQUESTS: usize = 32;
@@ -34,7 +31,7 @@ struct Answer {
 }
 
 /// Jobs by id, each with the entry that it was parked from.
-type Jobs = BTreeMap<JobId, Option<EntryId>>;
+pub(in crate::commands) type Jobs = BTreeMap<JobId, Option<EntryId>>;
 
 pub(super) async fn run(
     filter: &LabelFilter,
@@ -44,6 +41,16 @@ pub(super) async fn run(
     session: &Session,
 ) -> Result<Exit, CommandError> {
     let jobs = find_jobs(broker, filter, &session.config.limits).await?;
+    confirm_and_cancel(&jobs, consent, format, broker).await
+}
+
+/// Shows the jobs in a dry run; otherwise cancels them, with consent.
+pub(in crate::commands) async fn confirm_and_cancel(
+    jobs: &Jobs,
+    consent: Consent,
+    format: Format,
+    broker: &Broker,
+) -> Result<Exit, CommandError> {
     let mut answer = Answer {
         found: jobs.len(),
         requested: 0,
@@ -59,7 +66,7 @@ pub(super) async fn run(
     if !consent.yes && !jobs.is_empty() && !confirm::ask(&question(jobs.len()))? {
         return Ok(Exit::Failure);
     }
-    let requested: Vec<bool> = stream::iter(&jobs)
+    let requested: Vec<bool> = stream::iter(jobs)
         .map(|(id, parked)| broker.jobs().cancel(id, parked.as_ref()))
         .buffer_unordered(CONCURRENT_REQUESTS)
         .try_collect()
@@ -83,60 +90,22 @@ async fn find_jobs(
         None => broker.queues().streams().await?,
     };
     for stream in &streams {
-        find_in_stream(broker, stream, filter, limits, &mut jobs).await?;
+        for_each_in_stream(broker, stream, filter, limits, |id, _| {
+            jobs.entry(id).or_default();
+        })
+        .await?;
     }
     for_each_parked(broker, filter, limits, |id, parked| {
         jobs.insert(id, Some(parked.entry_id));
     })
     .await?;
     for stream in streams.iter().filter(|stream| stream.is_ready()) {
-        find_in_stream(broker, stream, filter, limits, &mut jobs).await?;
+        for_each_in_stream(broker, stream, filter, limits, |id, _| {
+            jobs.entry(id).or_default();
+        })
+        .await?;
     }
     Ok(jobs)
-}
-
-async fn find_in_stream(
-    broker: &Broker,
-    stream: &QueueName,
-    filter: &LabelFilter,
-    limits: &MessageLimits,
-    jobs: &mut Jobs,
-) -> Result<(), BrokerError> {
-    // Jobs that arrive later are not cancelled.
-    let to = broker.server().time_ms().await?.to_string();
-    let mut from = "-".to_owned();
-    loop {
-        let page = broker
-            .queues()
-            .entries(stream, &from, &to, PAGE, false)
-            .await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(());
-        };
-        from = format!("({last}");
-        let entry_ids: Vec<EntryId> = page
-            .iter()
-            .map(|(entry, _)| EntryId::new(stream, entry))
-            .collect();
-        let checkpoints = broker.jobs().checkpoints(&entry_ids).await?;
-        for (((_, message), entry_id), checkpoint) in
-            page.into_iter().zip(entry_ids).zip(checkpoints)
-        {
-            let (known, step) = checkpoint.map_or_else(
-                || (JobId::from_entry(&entry_id), None),
-                |checkpoint| (checkpoint.id, checkpoint.step),
-            );
-            if let Some(id) = matching_id(
-                &without_marks(message),
-                known,
-                step.as_deref(),
-                filter,
-                limits,
-            ) {
-                jobs.entry(id).or_default();
-            }
-        }
-    }
 }
 
 fn question(jobs: usize) -> String {

@@ -1,10 +1,11 @@
 //! Jobs that match filters, for the commands that take `--all`.
 
 use longshore_broker::{Broker, BrokerError, ParkedJob};
-use longshore_client::JobId;
+use longshore_client::{JobId, QueueName, without_marks};
 use longshore_protocol::{
     chain::StepRef,
     envelope::{Envelope, MessageLimits, RawMessage, parse},
+    id::EntryId,
 };
 
 use crate::{
@@ -12,8 +13,56 @@ use crate::{
     render::text::{counted, grouped},
 };
 
+/// Entries read by one command.
+const PAGE: usize = 200;
+
 /// Jobs shown by a dry run.
 const SHOWN: usize = 10;
+
+/// Calls `found` with each job of a stream that matches, and with its entry.
+pub(in crate::commands) async fn for_each_in_stream(
+    broker: &Broker,
+    stream: &QueueName,
+    filter: &LabelFilter,
+    limits: &MessageLimits,
+    mut found: impl FnMut(JobId, EntryId),
+) -> Result<(), BrokerError> {
+    // Jobs that arrive later are left alone.
+    let to = broker.server().time_ms().await?.to_string();
+    let mut from = "-".to_owned();
+    loop {
+        let page = broker
+            .queues()
+            .entries(stream, &from, &to, PAGE, false)
+            .await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
+        from = format!("({last}");
+        let entry_ids: Vec<EntryId> = page
+            .iter()
+            .map(|(entry, _)| EntryId::new(stream, entry))
+            .collect();
+        let checkpoints = broker.jobs().checkpoints(&entry_ids).await?;
+        for (((_, message), entry_id), checkpoint) in
+            page.into_iter().zip(entry_ids).zip(checkpoints)
+        {
+            let (known, step) = checkpoint.map_or_else(
+                || (JobId::from_entry(&entry_id), None),
+                |checkpoint| (checkpoint.id, checkpoint.step),
+            );
+            if let Some(id) = matching_id(
+                &without_marks(message),
+                known,
+                step.as_deref(),
+                filter,
+                limits,
+            ) {
+                found(id, entry_id);
+            }
+        }
+    }
+}
 
 /// Calls `found` with each parked job that matches.
 pub(super) async fn for_each_parked(
