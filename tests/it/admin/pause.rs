@@ -173,7 +173,10 @@ async fn a_paused_provider_is_skipped_and_jobs_pinned_to_it_wait() {
         let outcome = stack.outcome(&id).await?;
         ensure!(outcome.platform.as_deref() != Some("gemini"), "{outcome:?}");
         stack.recorded().await?;
-        let history = stack.ledger.job(&id).await?.unwrap().history;
+        let job = stack.ledger.job(&id).await?;
+        let bad = stack.broker.events().bad_count().await?;
+        assert!(job.is_some(), "{id} is not recorded; {bad} bad events");
+        let history = job.unwrap().history;
         let decision = history[0].decision.clone().unwrap_or_default();
         let why = &decision.skipped.first().unwrap().why;
         assert_eq!(why, "paused: under review");
