@@ -60,7 +60,7 @@ async fn a_delayed_job_runs_now_and_one_that_no_time_holds_is_explained() {
     for text in [
         format!("{delayed}: released: the next worker with a free slot runs it\n"),
         format!("{paused}: not released: not attempted because type research has been paused"),
-        "; to end the pause: `longshore resume type research`\n".to_owned(),
+        "; to end it: `longshore resume type research`".to_owned(),
     ] {
         assert!(ran.stdout.contains(&text), "{ran:?}");
     }

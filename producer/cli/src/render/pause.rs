@@ -79,6 +79,11 @@ pub(crate) fn pause_sentence(target: &Target, pause: &Pause, now: DateTime<Utc>)
     ShownPause::new(target.clone(), pause, now).to_string()
 }
 
+/// The command that ends a pause.
+pub(crate) fn resume_command(target: &Target) -> String {
+    format!("`longshore resume {target}`")
+}
+
 /// A table of pauses.
 pub(crate) fn pause_table(pauses: &[ShownPause], width: Width) -> String {
     let mut table = Table::new([

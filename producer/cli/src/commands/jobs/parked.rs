@@ -7,14 +7,20 @@ use longshore_policy::{
     limits::MeterName,
     pause::{Pauses, Target},
 };
-use longshore_protocol::envelope::{Envelope, PROTOCOL_VERSION};
+use longshore_protocol::{
+    checkpoint::Checkpoint,
+    envelope::{Envelope, PROTOCOL_VERSION},
+};
 
 use crate::render::{
     hold,
-    pause::pause_sentence,
+    pause::{pause_sentence, resume_command},
     text::{counted, grouped, one_line},
     time::{age, from_unix_ms, timestamp},
 };
+
+/// Characters of an error that are shown.
+const ERROR_HEAD: usize = 160;
 
 /// What a parked job waits for, and when it is expected to run.
 pub(super) async fn explain_parked(
@@ -27,15 +33,10 @@ pub(super) async fn explain_parked(
 ) -> Result<String, BrokerError> {
     Ok(match lane {
         Lane::Time => {
-            let retries = found
-                .checkpoint
-                .as_ref()
-                .is_some_and(|checkpoint| checkpoint.attempts > 0);
-            let wait = if retries {
-                "waiting for its next attempt"
-            } else {
-                "waiting for its start time"
-            };
+            let failed = found.checkpoint.as_ref();
+            let failed = failed.filter(|checkpoint| checkpoint.attempts > 0);
+            let wait =
+                failed.map_or_else(|| "waiting for its start time".to_owned(), describe_failure);
             match due_at {
                 Some(due) => {
                     let hold = describe_hold(broker, due, now).await?;
@@ -46,7 +47,7 @@ pub(super) async fn explain_parked(
                     };
                     format!("{wait}, {}{earlier}", describe_due(due, now))
                 }
-                None => wait.to_owned(),
+                None => wait,
             }
         }
         Lane::Version => format!(
@@ -100,6 +101,15 @@ pub(super) async fn describe_hold(
     }))
 }
 
+/// The last failure of a job that waits for its next attempt.
+fn describe_failure(checkpoint: &Checkpoint) -> String {
+    let last = checkpoint.history.last().map_or_else(String::new, |last| {
+        let error = one_line(&last.error, ERROR_HEAD);
+        format!("attempt {} failed ({error}); ", checkpoint.attempts)
+    });
+    format!("{last}waiting for its next attempt")
+}
+
 /// The command that runs the job before its time.
 fn describe_run_now(id: &JobId) -> String {
     format!("; `longshore jobs run-now {id}` runs it now")
@@ -108,15 +118,16 @@ fn describe_run_now(id: &JobId) -> String {
 /// The pauses that have to end before the job runs.
 fn explain_pause(pauses: &Pauses, targets: &[Target], now: DateTime<Utc>) -> String {
     let now_ms = now.timestamp_millis();
-    let paused: Vec<String> = targets
-        .iter()
-        .filter_map(|target| Some((target, pauses.get(target, now_ms)?)))
-        .map(|(target, pause)| pause_sentence(target, pause, now))
-        .collect();
-    if paused.is_empty() {
+    let paused = targets.iter();
+    let paused = paused.filter_map(|target| Some((target, pauses.get(target, now_ms)?)));
+    let (sentences, commands): (Vec<String>, Vec<String>) = paused
+        .map(|(target, pause)| (pause_sentence(target, pause, now), resume_command(target)))
+        .unzip();
+    if sentences.is_empty() {
         "its pause has ended; about to be released".to_owned()
     } else {
-        format!("not attempted because {}", paused.join(" and "))
+        let (sentences, commands) = (sentences.join(" and "), commands.join(" and "));
+        format!("not attempted because {sentences}; to end it: {commands}")
     }
 }
 
@@ -139,7 +150,10 @@ async fn explain_quota(
     } else {
         ""
     };
-    Ok(format!("{wait}{}{bound}", describe_turn(&turn, now)))
+    let turn = describe_turn(&turn, now);
+    Ok(format!(
+        "{wait}{turn}{bound}; `longshore quota` shows the limits"
+    ))
 }
 
 /// The position in a limit's lane, and when the turn is expected.
@@ -203,7 +217,37 @@ fn describe_due(due: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use longshore_protocol::{call::ErrorClass, checkpoint::PastAttempt, id::AttemptId};
+
     use super::*;
+
+    #[test]
+    fn a_retry_names_the_failure_and_a_pause_its_command() {
+        let now: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
+        let mut checkpoint = Checkpoint::fresh(JobId::parse("inv-42").unwrap(), now);
+        checkpoint.attempts = 1;
+        assert_eq!(
+            describe_failure(&checkpoint),
+            "waiting for its next attempt"
+        );
+        checkpoint.history.push(PastAttempt {
+            attempt_id: AttemptId::new(),
+            at: now,
+            platform: "anthropic".to_owned(),
+            model: "claude-haiku-4-5".to_owned(),
+            error_class: ErrorClass::Overloaded,
+            error: "anthropic: Down or overloaded (HTTP 503)".to_owned(),
+            cost: None,
+        });
+        assert_eq!(
+            describe_failure(&checkpoint),
+            "attempt 1 failed (anthropic: Down or overloaded (HTTP 503)); waiting for its next attempt"
+        );
+        assert_eq!(
+            resume_command(&Target::task_type("research")),
+            "`longshore resume type research`"
+        );
+    }
 
     #[test]
     fn a_due_time_in_the_past_needs_a_running_scheduler() {

@@ -115,10 +115,9 @@ async fn run_now(
         Location::Waiting {
             lane: Lane::Time, ..
         } => release(client, &found).await?,
-        location => {
+        _ => {
             let why = explain(client, &found, session).await?;
-            let text = format!("not released: {why}{}", remedy(location));
-            (RunNowResult::NotReleased, text)
+            (RunNowResult::NotReleased, format!("not released: {why}"))
         }
     })
 }
@@ -153,56 +152,4 @@ async fn explain(
 ) -> Result<String, BrokerError> {
     let envelope = found.envelope(&session.config.limits);
     why::explain(client.broker(), found, envelope.as_ref()).await
-}
-
-/// The command that helps a job which waits for something else than a time.
-fn remedy(location: &Location) -> String {
-    match location {
-        Location::Waiting {
-            lane: Lane::Paused(targets),
-            ..
-        } => {
-            let commands = targets
-                .iter()
-                .map(|target| format!("`longshore resume {target}`"));
-            let commands: Vec<String> = commands.collect();
-            format!("; to end the pause: {}", commands.join(", "))
-        }
-        Location::Waiting {
-            lane: Lane::Quota(_),
-            ..
-        } => "; `longshore quota` shows the limits".to_owned(),
-        _ => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use longshore_client::QueueName;
-
-    use super::*;
-
-    #[test]
-    fn a_job_that_waits_for_something_else_is_told_what_helps() {
-        let help = |lane: &str| {
-            remedy(&Location::Waiting {
-                queue: QueueName::default(),
-                lane: Lane::parse(lane),
-                due_at: None,
-            })
-        };
-        assert_eq!(
-            help("paused:type:research"),
-            "; to end the pause: `longshore resume type research`"
-        );
-        assert_eq!(
-            help("paused:provider:groq,xai"),
-            "; to end the pause: `longshore resume provider groq`, `longshore resume provider xai`"
-        );
-        assert_eq!(
-            help("quota:rpm:xai"),
-            "; `longshore quota` shows the limits"
-        );
-        assert_eq!(help("key:k"), "");
-    }
 }

@@ -12,7 +12,7 @@ use crate::{
     error::{CommandError, Exit},
     output::{self, Format},
     render::{
-        pause::pause_sentence,
+        pause::{pause_sentence, resume_command},
         text::counted,
         time::{age, timestamp},
     },
@@ -130,7 +130,10 @@ pub(super) async fn explain(
             let (ahead, complete) = count_ahead(broker, entry_id, *handed_back).await?;
             let ahead = describe_position(ahead, complete, *handed_back, queue);
             match queue_pause(broker, queue, now).await? {
-                Some(paused) => format!("available, but {paused}; {ahead}"),
+                Some(paused) => {
+                    let command = resume_command(&Target::queue(queue));
+                    format!("available, but {paused}; to end it: {command}; {ahead}")
+                }
                 None => format!(
                     "available: {ahead}{}",
                     describe_workers(broker, queue).await?
