@@ -463,6 +463,24 @@ async fn an_id_is_shown_whatever_it_names_and_the_right_command_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn errors_have_the_format_of_the_result() {
+    let stack = stack().await;
+    for (arguments, code, message) in [
+        (&["jobs", "show", "nobody"][..], 1, "no job `nobody`"),
+        (&["workers", "show", "nobody"], 1, "no worker `nobody`; "),
+    ] {
+        let ran = stack.longshore(arguments).await.unwrap();
+        assert!(ran.stderr.starts_with("Error: "), "{ran:?}");
+        let json = [arguments, &["--format", "json"]].concat();
+        let ran = stack.longshore(&json).await.unwrap();
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""), "{ran:?}");
+        let error: Value = serde_json::from_str(ran.stderr.trim()).unwrap();
+        let error = error["error"].as_str().unwrap();
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_misspelt_model_is_refused_with_the_name_that_was_meant() {
     let stack = stack().await;
     let ran = stack

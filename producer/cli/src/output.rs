@@ -3,10 +3,12 @@
 use std::{
     fmt,
     io::{self, BufWriter, Write as _},
+    sync::OnceLock,
 };
 
+use clap::ArgMatches;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::render::table::Width;
 
@@ -81,7 +83,10 @@ pub(crate) fn note(text: impl fmt::Display) {
 }
 
 pub(crate) fn warning(text: impl fmt::Display) {
-    note(format_args!("Warning: {text}"));
+    match messages() {
+        Format::Text => note(format_args!("Warning: {text}")),
+        Format::Json => note(json!({"warning": text.to_string()})),
+    }
 }
 
 pub(crate) fn warnings(texts: &[String]) {
@@ -89,7 +94,30 @@ pub(crate) fn warnings(texts: &[String]) {
 }
 
 pub(crate) fn error(error: &impl fmt::Display) {
-    note(format_args!("Error: {error}"));
+    match messages() {
+        Format::Text => note(format_args!("Error: {error}")),
+        Format::Json => note(json!({"error": error.to_string()})),
+    }
+}
+
+/// The format of errors and warnings.
+static MESSAGES: OnceLock<Format> = OnceLock::new();
+
+/// Has errors and warnings printed in the format that the command has for its result.
+pub(crate) fn use_format_of(matches: &ArgMatches) {
+    let (mut command, mut format) = (Some(matches), Format::Text);
+    while let Some(matches) = command {
+        // A subcommand has an option of its own.
+        if let Ok(Some(chosen)) = matches.try_get_one("format") {
+            format = *chosen;
+        }
+        command = matches.subcommand().map(|(_, matches)| matches);
+    }
+    MESSAGES.get_or_init(|| format);
+}
+
+fn messages() -> Format {
+    MESSAGES.get().copied().unwrap_or_default()
 }
 
 /// Prints a JSON document to stdout. Writes while serializing, because the document may be larger than memory.
