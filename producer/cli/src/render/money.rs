@@ -9,8 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// Formats an amount with four decimals, or with two significant digits if it would round to zero: `$0.0045`, `$0.000012`.
-pub(crate) fn dollars(amount: Usd) -> String {
-    with_decimals(amount, 4)
+pub(crate) fn dollars(Usd(amount): Usd) -> String {
+    let rounded = amount.round_dp_with_strategy(4, RoundingStrategy::MidpointAwayFromZero);
+    if rounded.is_zero() && !amount.is_zero() {
+        format!("${}", amount.round_sf(2).unwrap_or(amount).normalize())
+    } else {
+        format!("${rounded:.4}")
+    }
 }
 
 /// Formats dollars with two decimals, and less than a dollar with as many as it needs, at most four or two significant
@@ -26,15 +31,6 @@ pub(crate) fn cents(Usd(amount): Usd) -> String {
     };
     let shown = shown.normalize();
     format!("${shown:.0$}", shown.scale().max(2) as usize)
-}
-
-fn with_decimals(Usd(amount): Usd, decimals: u32) -> String {
-    let rounded = amount.round_dp_with_strategy(decimals, RoundingStrategy::MidpointAwayFromZero);
-    if rounded.is_zero() && !amount.is_zero() {
-        format!("${}", amount.round_sf(2).unwrap_or(amount).normalize())
-    } else {
-        format!("${rounded:.decimals$}", decimals = decimals as usize)
-    }
 }
 
 /// Serializes an amount as a JSON number, digit for digit: never as a floating-point number.
