@@ -8,7 +8,7 @@ use super::{
     reader::Reader,
 };
 
-/// Longer than a Redis client waits for a reply unless it is told otherwise.
+/// Longer than the default reply timeout of Redis clients.
 const SLOW: &str = "[[latency=8000]] ";
 
 #[tokio::test(flavor = "multi_thread")]
