@@ -26,6 +26,15 @@ impl Consent {
              affect)"
         )))
     }
+
+    /// Whether to proceed: with `--yes`, if nothing was found, or if the user confirms.
+    pub(crate) fn given(
+        self,
+        found: usize,
+        question: impl FnOnce(usize) -> String,
+    ) -> Result<bool, CommandError> {
+        Ok(self.yes || found == 0 || ask(&question(found))?)
+    }
 }
 
 /// Whether there is a terminal to ask.

@@ -1,6 +1,7 @@
 //! `longshore jobs`: lists, explains, cancels, releases and waits for jobs.
 
 mod ahead;
+mod by_id;
 mod cancel;
 mod cancel_all;
 mod details;

@@ -8,7 +8,7 @@ use longshore_protocol::{
 
 use super::{filter::Filter, find_dead_letter, parse_id, unknown_dead_letter};
 use crate::{
-    confirm::{self, Consent},
+    confirm::Consent,
     error::CommandError,
     output,
     render::{
@@ -92,10 +92,7 @@ impl Selection {
             return Ok(true);
         }
         let (count, _) = count_matching(broker, DeadLetterQuery::clone(query)).await?;
-        if count == 0 {
-            return Ok(true);
-        }
-        confirm::ask(&question(verb, count))
+        self.consent.given(count, |count| question(verb, count))
     }
 }
 

@@ -3,12 +3,15 @@
 use longshore_client::{Cancellation, Client, JobId, Location};
 use serde::Serialize;
 
-use super::{cancel_all, refuse_chains, unknown_job};
+use super::{
+    by_id::{answer_each, recorded_end, refuse_options_of_all},
+    cancel_all, refuse_chains,
+};
 use crate::{
     confirm::Consent,
     error::{CommandError, Exit},
     options::LabelFilter,
-    output::{self, Format},
+    output::Format,
     session::Session,
 };
 
@@ -27,13 +30,6 @@ pub(super) struct Arguments {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Debug, Serialize)]
-struct Answer {
-    id: JobId,
-    result: CancelResult,
-    text: String,
 }
 
 /// The result of a request.
@@ -56,32 +52,14 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         let (filter, consent) = (&arguments.filter, arguments.consent);
         return cancel_all::run(filter, consent, arguments.format, client.broker(), session).await;
     }
-    if !arguments.filter.is_empty() || arguments.consent.dry_run {
-        return Err(CommandError::Input(
-            "filters and --dry-run require --all instead of ids: `longshore jobs cancel --all …`"
-                .to_owned(),
-        ));
-    }
+    refuse_options_of_all(&arguments.filter, arguments.consent, "cancel")?;
     let client = session.client().await?;
     refuse_chains(&arguments.ids, "cancel", &client).await?;
-    let mut answers = Vec::with_capacity(arguments.ids.len());
-    for id in arguments.ids {
-        let (result, text) = cancel(&id, &client, session).await?;
-        if arguments.format == Format::Text {
-            match result {
-                CancelResult::Unknown => output::error(&text),
-                _ => output::line(format_args!("{id}: {text}")),
-            }
-        }
-        answers.push(Answer { id, result, text });
-    }
-    if arguments.format == Format::Json {
-        output::json(&answers);
-    }
-    let all_requested = answers
-        .iter()
-        .all(|answer| answer.result == CancelResult::Requested);
-    Ok(Exit::success_if(all_requested))
+    let results = (CancelResult::Requested, CancelResult::Unknown);
+    answer_each(arguments.ids, arguments.format, results, async |id| {
+        cancel(id, &client, session).await
+    })
+    .await
 }
 
 async fn cancel(
@@ -102,16 +80,9 @@ async fn cancel(
             CancelResult::Ended,
             "already ended: it is a dead letter".to_owned(),
         ),
-        Cancellation::NotFound => match session.recorded_job(id).await {
-            Ok(Some(history)) => (
-                CancelResult::Ended,
-                format!("already ended: {}", history.row.job.state),
-            ),
-            Ok(None) => (CancelResult::Unknown, unknown_job(id, true, None)),
-            Err(error) => (
-                CancelResult::Unknown,
-                unknown_job(id, true, Some(&error.first_line())),
-            ),
+        Cancellation::NotFound => match recorded_end(id, true, session).await {
+            Ok(text) => (CancelResult::Ended, text),
+            Err(text) => (CancelResult::Unknown, text),
         },
     })
 }

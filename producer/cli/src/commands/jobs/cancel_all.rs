@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::matching::{describe_dry_run, for_each_in_stream, for_each_parked};
 use crate::{
-    confirm::{self, Consent},
+    confirm::Consent,
     error::{CommandError, Exit},
     options::LabelFilter,
     output::Format,
@@ -63,7 +63,7 @@ pub(in crate::commands) async fn confirm_and_cancel(
         });
         return Ok(Exit::Success);
     }
-    if !consent.yes && !jobs.is_empty() && !confirm::ask(&question(jobs.len()))? {
+    if !consent.given(jobs.len(), question)? {
         return Ok(Exit::Failure);
     }
     let requested: Vec<bool> = stream::iter(jobs)

@@ -5,12 +5,16 @@ use longshore_client::{Client, JobId, JobSnapshot, Lane, Location};
 use longshore_protocol::{checkpoint::Checkpoint, clock::local_time, id::EntryId};
 use serde::Serialize;
 
-use super::{parked::describe_hold, refuse_chains, run_now_all, unknown_job, why};
+use super::{
+    by_id::{answer_each, recorded_end, refuse_options_of_all},
+    parked::describe_hold,
+    refuse_chains, run_now_all, why,
+};
 use crate::{
     confirm::Consent,
     error::{CommandError, Exit},
     options::LabelFilter,
-    output::{self, Format},
+    output::Format,
     session::Session,
 };
 
@@ -31,13 +35,6 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-#[derive(Debug, Serialize)]
-struct Answer {
-    id: JobId,
-    result: RunNowResult,
-    text: String,
-}
-
 /// The result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,36 +50,20 @@ enum RunNowResult {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    let client = session.client().await?;
     if arguments.all {
+        arguments.consent.check("longshore jobs run-now --all")?;
+        let client = session.client().await?;
         let (filter, consent) = (&arguments.filter, arguments.consent);
         return run_now_all::run(filter, consent, arguments.format, client.broker(), session).await;
     }
-    if !arguments.filter.is_empty() || arguments.consent.dry_run {
-        return Err(CommandError::Input(
-            "filters and --dry-run require --all instead of ids: `longshore jobs run-now --all …`"
-                .to_owned(),
-        ));
-    }
+    refuse_options_of_all(&arguments.filter, arguments.consent, "run-now")?;
+    let client = session.client().await?;
     refuse_chains(&arguments.ids, "show", &client).await?;
-    let mut answers = Vec::with_capacity(arguments.ids.len());
-    for id in arguments.ids {
-        let (result, text) = run_now(&id, &client, session).await?;
-        if arguments.format == Format::Text {
-            match result {
-                RunNowResult::Unknown => output::error(&text),
-                _ => output::line(format_args!("{id}: {text}")),
-            }
-        }
-        answers.push(Answer { id, result, text });
-    }
-    if arguments.format == Format::Json {
-        output::json(&answers);
-    }
-    let all_released = answers
-        .iter()
-        .all(|answer| answer.result == RunNowResult::Released);
-    Ok(Exit::success_if(all_released))
+    let results = (RunNowResult::Released, RunNowResult::Unknown);
+    answer_each(arguments.ids, arguments.format, results, async |id| {
+        run_now(id, &client, session).await
+    })
+    .await
 }
 
 async fn run_now(
@@ -92,16 +73,9 @@ async fn run_now(
 ) -> Result<(RunNowResult, String), CommandError> {
     let found = client.locate(id).await?;
     Ok(match &found.location {
-        Location::Nowhere { complete } => match session.recorded_job(id).await {
-            Ok(Some(history)) => {
-                let state = history.row.job.state;
-                (RunNowResult::Ended, format!("already ended: {state}"))
-            }
-            Ok(None) => (RunNowResult::Unknown, unknown_job(id, *complete, None)),
-            Err(error) => {
-                let text = unknown_job(id, *complete, Some(&error.first_line()));
-                (RunNowResult::Unknown, text)
-            }
+        Location::Nowhere { complete } => match recorded_end(id, *complete, session).await {
+            Ok(text) => (RunNowResult::Ended, text),
+            Err(text) => (RunNowResult::Unknown, text),
         },
         Location::Ended => {
             let state = found.outcome.as_ref().map(|outcome| outcome.state.as_str());

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::matching::{describe_dry_run, for_each_parked};
 use crate::{
-    confirm::{self, Consent},
+    confirm::Consent,
     error::{CommandError, Exit},
     options::LabelFilter,
     output::Format,
@@ -34,7 +34,6 @@ pub(super) async fn run(
     broker: &Broker,
     session: &Session,
 ) -> Result<Exit, CommandError> {
-    consent.check("longshore jobs run-now --all")?;
     let jobs = find_jobs(broker, filter, &session.config.limits).await?;
     let mut answer = Answer {
         found: jobs.len(),
@@ -46,7 +45,7 @@ pub(super) async fn run(
         format.print_with(&answer, || describe_dry_run(ids, "would run now"));
         return Ok(Exit::Success);
     }
-    if !consent.yes && !jobs.is_empty() && !confirm::ask(&question(jobs.len()))? {
+    if !consent.given(jobs.len(), question)? {
         return Ok(Exit::Failure);
     }
     let jobs: Vec<(EntryId, Checkpoint)> = jobs
