@@ -83,6 +83,9 @@ async fn make_partitions(connection: &mut PgConnection, now: DateTime<Utc>) -> s
         let sql = include_str!("../sql/create_attempt_partition.sql");
         run_when_unlocked(connection, sql, Some(month)).await?;
     }
+    sqlx::query(include_str!("../sql/unlock_attempt_partitions.sql"))
+        .execute(&mut *connection)
+        .await?;
     Ok(())
 }
 
