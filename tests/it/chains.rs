@@ -3,6 +3,7 @@
 mod ends;
 mod handoffs;
 mod kills;
+mod outcomes;
 mod wide;
 
 use std::time::Duration;
@@ -27,7 +28,7 @@ async fn outcome(stack: &Stack, chain: &ChainId) -> Value {
         let outcome = stack.broker.chains().outcome(chain).await?;
         outcome.context("it has not ended")
     });
-    ended.await.unwrap()
+    serde_json::to_value(ended.await.unwrap()).unwrap()
 }
 
 /// Waits for the outcome of a chain with a timeout of the test's own.
@@ -36,7 +37,7 @@ async fn outcome_within(stack: &Stack, chain: &ChainId, timeout: Duration) -> Va
         let outcome = stack.broker.chains().outcome(chain).await?;
         outcome.context("it has not ended")
     });
-    ended.await.unwrap()
+    serde_json::to_value(ended.await.unwrap()).unwrap()
 }
 
 /// The output of a step, or of an item of one.

@@ -10,6 +10,7 @@ use longshore_protocol::{
     dead_letter::PreparedReplay,
     envelope::{MessageLimits, RawMessage},
     id::{EntryId, JobId, QueueName},
+    outcome::{ChainOutcome, StepOutput},
 };
 use serde::Serialize;
 use serde_json::{
@@ -18,6 +19,9 @@ use serde_json::{
 };
 
 use crate::{client::Client, error::ClientError, job::Job, outcome::poll};
+
+/// Outcomes read by one call. Small, because an outcome holds the whole answer.
+const OUTCOMES_READ: usize = 200;
 
 /// The document of a chain (section 9 of `docs/PROTOCOL.md`), checked.
 #[derive(Debug, Clone)]
@@ -198,16 +202,6 @@ pub struct ChainRetry {
     pub replayed: Vec<(JobId, DateTime<Utc>)>,
 }
 
-/// The answer of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum StepOutput {
-    /// Of a single job; `None` if there is no answer, or Redis no longer has it.
-    One(Option<String>),
-    /// Of a step that fanned out: one per item.
-    Items(Vec<Option<String>>),
-}
-
 impl Client {
     /// Enqueues a chain. A chain with an id is enqueued once: the same chain under the same id is not
     /// enqueued again.
@@ -317,8 +311,13 @@ impl Client {
         Ok(end.await?.unwrap_or(ChainEnd::TimedOut))
     }
 
-    /// The answer of a step, if Redis still has it. `items`: the number of items of a step that fanned
-    /// out, from [`ChainView::step`].
+    /// The outcome of a chain or a batch that ended, or what there is of it while it runs; `None` if no worker has
+    /// started it, or Redis no longer has it.
+    pub async fn chain_outcome(&self, id: &ChainId) -> Result<Option<ChainOutcome>, ClientError> {
+        Ok(self.broker().chains().read(id).await?)
+    }
+
+    /// The answer of a step, if Redis still has it. `items`: the number of items of a step that fanned out.
     pub async fn step_output(
         &self,
         chain: &ChainId,
@@ -326,17 +325,20 @@ impl Client {
         items: Option<u64>,
     ) -> Result<StepOutput, ClientError> {
         let items = items.map(|items| u32::try_from(items).unwrap_or(u32::MAX));
-        let jobs: Vec<JobId> = match items {
-            None => vec![chain.job(&Instance::whole_step(step.clone()))],
+        let instances: Vec<Instance> = match items {
+            None => vec![Instance::whole_step(step.clone())],
             Some(items) => (0..items)
-                .map(|index| chain.job(&Instance::item(step.clone(), index)))
+                .map(|index| Instance::item(step.clone(), index))
                 .collect(),
         };
-        let outcomes = self.outcomes(&jobs).await?;
-        let mut answers = outcomes.into_iter().map(|outcome| outcome?.output);
+        let mut answers = Vec::with_capacity(instances.len());
+        for chunk in instances.chunks(OUTCOMES_READ) {
+            let outcomes = self.broker().chains().step_outcomes(chain, chunk).await?;
+            answers.extend(outcomes.into_iter().map(|outcome| outcome?.output));
+        }
         Ok(match items {
-            None => StepOutput::One(answers.next().flatten()),
-            Some(_) => StepOutput::Items(answers.collect()),
+            None => StepOutput::One(answers.pop().flatten()),
+            Some(_) => StepOutput::Items(answers),
         })
     }
 

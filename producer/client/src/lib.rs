@@ -46,9 +46,7 @@ mod submission;
 
 pub use batch::{BatchReader, BatchTasks, BatchWriter, StoredTask};
 pub use cancel::Cancellation;
-pub use chain::{
-    Chain, ChainBuilder, ChainEnd, ChainReceipt, ChainRetry, ChainSubmission, Step, StepOutput,
-};
+pub use chain::{Chain, ChainBuilder, ChainEnd, ChainReceipt, ChainRetry, ChainSubmission, Step};
 pub use client::{Client, Receipt};
 pub use error::{ClientError, is_transient};
 pub use job::Job;
@@ -67,7 +65,7 @@ pub use longshore_protocol::{
     envelope::{Limit, Malformed, MalformedCode, MessageLimits, Retry},
     id::{EntryId, JobId, QueueName, ReaderName},
     money::Usd,
-    outcome::Outcome,
+    outcome::{ChainOutcome, Outcome, StepError, StepOutput},
     state::JobState,
 };
 pub use submission::Submission;

@@ -49,10 +49,8 @@ pub enum Location {
         /// Its queue.
         queue: QueueName,
         /// Its stream entry.
-        #[serde(rename = "place")]
         entry_id: EntryId,
         /// Whether a worker handed it back: workers take it before new jobs.
-        #[serde(rename = "given_back")]
         handed_back: bool,
     },
     /// A worker holds it.
@@ -60,7 +58,6 @@ pub enum Location {
         /// Its queue.
         queue: QueueName,
         /// Its stream entry.
-        #[serde(rename = "place")]
         entry_id: EntryId,
         /// The worker.
         worker: WorkerId,

@@ -26,13 +26,14 @@ if not ARGV[FIRST] and redis.call('EXISTS', ready, KEYS[1] .. ':lines') == 0 the
 local retried = 0
 for at = FIRST, #ARGV, ARITY do
   local instance, job, entry_id = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  if reopen_instance(id, instance) then
+  local resumes = entry_id ~= '' and ARGV[at + 3] ~= ''
+  if reopen_instance(id, instance, resumes) then
     redis.call('DEL', NS .. ':result:' .. job)
     reopen_own_ids({job})
     redis.call('ZREM', NS .. ':cancelled', job)
     if entry_id ~= '' then
       remove_dead_letters({entry_id}, {job})
-      if ARGV[at + 3] ~= '' then put_retried(KEYS[1], instance, ARGV[at + 3], ARGV[at + 4], job) end
+      if resumes then put_retried(KEYS[1], instance, ARGV[at + 3], ARGV[at + 4], job) end
     end
     redis.call('RPUSH', ready, instance)
     retried = retried + 1

@@ -4,8 +4,9 @@
 -- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 chain id, 6 hash of the document, 7 key of the prepared
 --          steps, 8 document, 9 name, 10 the most jobs in flight ('' = any), 11 fail_fast ('1' or ''), 12 seconds
 --          that the chain is kept after its end, 13 seconds that its outcome is kept, 14 reply ('' = none, see
---          replies.lua), 15 number of steps, 16 the steps with needs as `NAME=NEEDS …`, 17 those
---          without as `NAME …`, 18 event of the drop
+--          replies.lua), 15 number of steps, 16 the steps with needs as `NAME=COUNT:NEED,… …`, where COUNT is how many
+--          they wait for, 17 those without as `NAME …`, 18 event of the drop, 19 the steps that no other needs as
+--          `NAME …`, 20 metadata as JSON ('' = none)
 -- Returns  'ok'; 'more': ready steps are left to dispatch; 'gone': the entry is not the worker's; 'duplicate': the
 --          same chain came before, this message is dropped; 'conflict': the id is another chain's; 'again': the
 --          prepared steps have expired
@@ -31,11 +32,14 @@ if redis.call('EXISTS', prepared) == 0 then return 'again' end
 local begun = string.format('%.0f', now_ms())
 redis.call('HSET', key, 'state', 'running', 'kind', 'chain', 'hash', hash, 'name', ARGV[9], 'parallel', ARGV[10],
   'fail_fast', ARGV[11], 'retention', retention, 'results', results, 'reply', reply, 'queue', base_queue(queue),
-  'begun', begun, 'steps', ARGV[15])
+  'begun', begun, 'queued', string.format('%.0f', math.max(0, begun - tonumber((string.match(entry, '^%d+'))))),
+  'steps', ARGV[15], 'last', ARGV[19], 'metadata', ARGV[20])
 redis.call('RENAME', prepared, key .. ':steps')
 redis.call('PERSIST', key .. ':steps')
 redis.call('SET', key .. ':doc', ARGV[8])
-for name, needs in string.gmatch(ARGV[16], '([^ =]+)=(%d+)') do redis.call('HSET', key, 'l:' .. name, needs) end
+for name, count, needs in string.gmatch(ARGV[16], '([^ =]+)=(%d+):(%S+)') do
+  redis.call('HSET', key, 'l:' .. name, count, 'n:' .. name, (string.gsub(needs, ',', ' ')))
+end
 for name in string.gmatch(ARGV[17], '[^ ]+') do redis.call('RPUSH', key .. ':ready', name) end
 -- Removes some of the oldest chains that have expired.
 for _, old in ipairs(redis.call('ZRANGE', NS .. ':chains', 0, 9)) do

@@ -6,8 +6,8 @@
 --          ('' = none), seconds that it is kept, reply ('' = none, see replies.lua), concurrency key ('' = none),
 --          'kept' when anything is stored under its entry id, dead letter ('' = none), the job id in it, seconds that a
 --          producer's own id is known from now, usage (see consumption.lua), the chain step that it is as
---          `CHAIN INSTANCE OUTCOME NANO-DOLLARS` ('' = none), '1' when other steps read its outcome, the jobs that it
---          spawns as a JSON list of [checkpoint, message] ('' = none), '1' when its producer chose the id
+--          `CHAIN INSTANCE OUTCOME SPENT` ('' = none; see count_spent in chains.lua), '1' when the chain keeps its
+--          outcome, the jobs that it spawns as a JSON list of [checkpoint, message] ('' = none), '1' when its producer chose the id
 -- Returns  of each job: 'ok'; 'ok ERROR': settled, but its chain could not go on; 'gone': another worker has it, its
 --          attempt is recorded as a duplicate; 'error ERROR': not settled, the others are
 -- Writes   streams, the journal, checkpoints, crashes, meters, events, results, replies, dead letters, chains,
@@ -24,7 +24,7 @@ local function job_at(at)
     queue = queue, entry = entry, worker = ARGV[at + 2], id = ARGV[at + 3], attempt = ARGV[at + 4],
     event = ARGV[at + 5], outcome = ARGV[at + 6], ttl = ARGV[at + 7], reply = ARGV[at + 8],
     key = ARGV[at + 9], kept = ARGV[at + 10], dead_letter = ARGV[at + 11], dead_letter_id = ARGV[at + 12],
-    id_ttl = ARGV[at + 13], usage = ARGV[at + 14], step = ARGV[at + 15], is_read = ARGV[at + 16],
+    id_ttl = ARGV[at + 13], usage = ARGV[at + 14], step = ARGV[at + 15], is_kept = ARGV[at + 16],
     children = ARGV[at + 17], owns_id = ARGV[at + 18] == '1',
     stream = NS .. ':queue:' .. queue, entry_id = entry_id_of(queue, entry),
   }
@@ -75,12 +75,12 @@ end
 
 -- Spawns the job's children and ends its instance; returns the id of its chain, or nil.
 local function advance_chain(job)
-  local id, instance, outcome, nanos = string.match(job.step, '^(%S+) (%S+) (%a+) (%d+)$')
+  local id, instance, outcome, spent = string.match(job.step, '^(%S+) (%S+) (%a+) ([%d ]+)$')
   -- What an item or a batch's task spawns is independent too.
   if job.children ~= '' then spawn(job, instance and instance == step_name(instance) and id, instance) end
   if not id then return end
-  if job.is_read == '1' then redis.call('HSET', chain_key(id) .. ':contexts', instance, job.outcome) end
-  advance(id, instance, outcome, nanos)
+  if job.is_kept == '1' then redis.call('HSET', chain_key(id) .. ':contexts', instance, job.outcome) end
+  advance(id, instance, outcome, spent)
   return id
 end
 

@@ -11,15 +11,15 @@ use longshore_protocol::{
     event::ChainRecord,
     id::JobId,
     money::Usd,
-    outcome::Outcome,
+    outcome::{ChainOutcome, Outcome},
 };
 
 pub(crate) use self::changes::format_step;
 pub use self::changes::{
-    ChainCancelled, ChainPlan, ChainRetried, ChainStarted, SpawnedJob, StepEnd, StepOutcome,
+    ChainCancelled, ChainPlan, ChainRetried, ChainStarted, SpawnedJob, Spent, StepEnd, StepOutcome,
     StepPlan,
 };
-use crate::{BrokerError, Chains};
+use crate::{BrokerError, Chains, scripts};
 
 /// The maximum number of instances, in flight or ready, that a view reads to find their steps.
 const INSTANCES_READ: usize = 10_000;
@@ -287,7 +287,7 @@ impl Chains<'_> {
             .collect())
     }
 
-    /// The stored outcomes of instances that other steps read.
+    /// The outcomes of instances that the chain keeps.
     pub async fn step_outcomes(
         self,
         chain: &ChainId,
@@ -312,14 +312,18 @@ impl Chains<'_> {
             .collect())
     }
 
-    /// A chain's outcome, while it is stored.
-    pub async fn outcome(self, chain: &ChainId) -> Result<Option<serde_json::Value>, BrokerError> {
-        let key = self.broker.keys.result(&chain.outcome());
-        let text: Option<String> = redis::cmd("GET")
-            .arg(&key)
-            .query_async(&mut self.broker.shared())
-            .await
-            .map_err(|source| self.broker.failed(source))?;
+    /// The outcome of a chain that ended; `None` if it runs, or is unknown.
+    pub async fn outcome(self, chain: &ChainId) -> Result<Option<ChainOutcome>, BrokerError> {
+        let outcome = self.read(chain).await?;
+        Ok(outcome.filter(|outcome| outcome.state.is_final()))
+    }
+
+    /// The outcome of a chain that ended, or what there is of it while it runs; `None` if the chain is unknown.
+    pub async fn read(self, chain: &ChainId) -> Result<Option<ChainOutcome>, BrokerError> {
+        let key = self.broker.keys.chain(chain);
+        let mut call = scripts::READ_CHAIN.key(&key);
+        call.arg(self.broker.keys.prefix()).arg(chain.as_str());
+        let text: Option<String> = self.broker.run(&call).await?;
         text.map(|text| {
             serde_json::from_str(&text).map_err(|error| BrokerError::foreign(key, error))
         })

@@ -264,7 +264,10 @@ impl Deliveries<'_> {
                     .step
                     .map_or_else(String::new, StepEnd::to_lua_argument),
             )
-            .push_str(flag(ending.step.is_some_and(|end| end.step.needed), "1"))
+            .push_str(flag(
+                ending.step.is_some_and(|end| end.step.keeps_outcome),
+                "1",
+            ))
             .push_str(&SpawnedJob::to_lua_argument(ending.spawned)?)
             .push_str(flag(ending.owns_id, "1"));
         let reply = self

@@ -50,7 +50,7 @@ pub use self::{
     batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
     chains::{
         ChainCancelled, ChainHead, ChainPlan, ChainRetried, ChainStarted, ChainView, FailedStep,
-        SpawnedJob, StepCounts, StepEnd, StepOutcome, StepPlan, StepView,
+        SpawnedJob, Spent, StepCounts, StepEnd, StepOutcome, StepPlan, StepView,
     },
     circuits::{CircuitCount, CircuitName, CircuitReport, Claim, Counts, OpenCircuit},
     connection::{PooledConnection, Subscription, UnusableFile},
@@ -72,7 +72,10 @@ pub use self::{
     },
     maintenance::{OrphanSweep, OrphansRemoved},
     permissions::Permissions,
-    queues::{DeliveredEntry, Entries, EntrySource, Pending, QueueDepth, QueueReader, TenantEntry},
+    queues::{
+        DeliveredEntry, Entries, EntrySource, MovedJob, Pending, QueueDepth, QueueReader,
+        TenantEntry,
+    },
     server::{ServerFacts, ServerMemory},
     workers::{
         ControlChannel, Heartbeat, HeartbeatConnection, Recovered, SilentWorker, WorkerState,

@@ -1,5 +1,7 @@
-//! Queues: enqueueing, listing entries, depths.
+//! Queues: enqueueing, listing entries, depths, moving jobs.
 
+mod depth;
+mod move_jobs;
 mod reader;
 
 use std::time::Duration;
@@ -12,17 +14,8 @@ use longshore_protocol::{
 use redis::{AsyncCommands as _, RedisResult};
 
 pub use self::reader::{DeliveredEntry, EntrySource, QueueReader, TenantEntry};
+pub use self::{depth::QueueDepth, move_jobs::MovedJob};
 use crate::{BrokerError, Queues};
-
-/// The depth of a queue.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct QueueDepth {
-    pub queue: QueueName,
-    /// Jobs that are not delivered.
-    pub available: u64,
-    /// Jobs in flight.
-    pub running: u64,
-}
 
 /// A delivered entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,46 +115,6 @@ impl Queues<'_> {
             .collect();
         streams.sort_by_key(|name| (name.base(), !name.is_ready()));
         Ok(streams)
-    }
-
-    /// The depth of a queue, including its released jobs.
-    pub async fn depth(self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
-        let (new, ready) = (
-            self.stream_depth(queue).await?,
-            self.stream_depth(&queue.ready()).await?,
-        );
-        Ok(QueueDepth {
-            queue: queue.clone(),
-            available: new.available + ready.available,
-            running: new.running + ready.running,
-        })
-    }
-
-    async fn stream_depth(self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
-        let key = self.broker.keys().queue(queue);
-        let length: u64 = self
-            .broker
-            .shared()
-            .xlen(&key)
-            .await
-            .map_err(|source| self.broker.failed(source))?;
-        let info: RedisResult<redis::streams::StreamInfoConsumersReply> = self
-            .broker
-            .shared()
-            .xinfo_consumers(&key, WORKERS_GROUP)
-            .await;
-        let consumers = self.broker.if_present(info)?.map(|info| info.consumers);
-        let running = consumers
-            .unwrap_or_default()
-            .iter()
-            .filter(|consumer| consumer.name != RETURNED)
-            .map(|consumer| consumer.pending as u64)
-            .sum();
-        Ok(QueueDepth {
-            queue: queue.clone(),
-            available: length.saturating_sub(running),
-            running,
-        })
     }
 
     /// At most `count` entries of a queue between two stream ids (`-`, `+`, `(ID`), oldest or newest first.

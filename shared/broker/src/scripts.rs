@@ -59,7 +59,7 @@ macro_rules! scripts {
 scripts! {
     /// Admits a job that named its own id or a unique key.
     ADMIT = "admit" with "events" "entries" "job_ids" "own_ids" "lanes" "cancel_requests" "replies" "chains"
-        "chain_dispatch" "chain_advance";
+        "chain_dispatch" "chain_outcome" "chain_advance";
     /// Begins attempts.
     BEGIN = "begin" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "reservations"
         "consumption";
@@ -70,11 +70,13 @@ scripts! {
     FAIL_ATTEMPT = "fail_attempt" with "events" "entries" "journal" "job_ids" "lanes" "meters" "consumption";
     /// Settles jobs.
     SETTLE = "settle" with "events" "entries" "journal" "job_ids" "own_ids" "lanes" "concurrency_keys" "meters" "consumption"
-        "cancel_requests" "replies" "chains" "chain_dispatch" "chain_advance" "dead_letters";
+        "cancel_requests" "replies" "chains" "chain_dispatch" "chain_outcome" "chain_advance" "dead_letters";
     /// Parks a job for a time or a pause.
     PARK = "park" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption" "pauses";
     /// Parks new entries by tenant.
     PARK_BY_TENANT = "park_by_tenant" with "entries" "job_ids" "lanes";
+    /// Moves jobs to another queue.
+    MOVE_JOBS = "move_jobs" [refused_at_maxmemory] with "entries" "job_ids" "lanes";
     /// Pulls entries.
     PULL = "pull" with "entries" "job_ids" "lanes";
     /// Hands an entry back.
@@ -132,25 +134,27 @@ scripts! {
     /// Stores the steps of a chain before it starts.
     CHAIN_PREPARE = "chain_prepare" [refused_at_maxmemory] with "entries";
     /// Starts a chain.
-    CHAIN_START = "chain_start" [refused_at_maxmemory] with "events" "entries" "journal" "job_ids" "lanes" "replies" "chains" "chain_dispatch";
+    CHAIN_START = "chain_start" [refused_at_maxmemory] with "events" "entries" "journal" "job_ids" "lanes" "replies" "chains" "chain_outcome" "chain_dispatch";
     /// Stores the items of a step before it fans out.
     CHAIN_PREPARE_ITEMS = "chain_prepare_items" [refused_at_maxmemory] with "events" "entries" "chains";
     /// Fans a step out.
     CHAIN_EXPAND = "chain_expand" with "events" "entries" "journal" "job_ids" "lanes" "cancel_requests" "replies" "chains"
-        "chain_dispatch" "chain_advance";
+        "chain_dispatch" "chain_outcome" "chain_advance";
     /// Dispatches more of a chain's ready instances.
     CHAIN_DISPATCH = "chain_dispatch" with "events" "entries" "job_ids" "lanes" "chains" "chain_dispatch";
     /// Stops a chain.
     CHAIN_CANCEL = "chain_cancel" with "events" "entries" "job_ids" "lanes" "cancel_requests" "replies" "chains"
-        "chain_dispatch" "chain_advance";
+        "chain_dispatch" "chain_outcome" "chain_advance";
+    /// Reads the outcome of a chain.
+    READ_CHAIN = "read_chain" with "events" "chains" "chain_outcome";
     /// Retries a chain that ended.
     CHAIN_RETRY = "chain_retry" [refused_at_maxmemory] with "events" "entries" "job_ids" "own_ids" "lanes"
-        "cancel_requests" "replies" "chains" "chain_dispatch" "chain_advance" "chain_reopen" "dead_letters";
+        "cancel_requests" "replies" "chains" "chain_dispatch" "chain_outcome" "chain_advance" "chain_reopen" "dead_letters";
     /// Adds tasks to a batch.
     BATCH_PUT = "batch_put" [refused_at_maxmemory] with "events" "entries" "job_ids" "lanes" "chains" "chain_dispatch";
     /// Closes a batch whose tasks are all in.
     BATCH_CLOSE = "batch_close" with "events" "entries" "job_ids" "lanes" "cancel_requests" "replies" "chains"
-        "chain_dispatch" "chain_advance";
+        "chain_dispatch" "chain_outcome" "chain_advance";
     /// Acquires or renews the leader's lease.
     ACQUIRE_LEASE = "acquire_lease";
     /// Gives up the leader's lease.

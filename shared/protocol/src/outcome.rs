@@ -1,10 +1,13 @@
-//! The outcome of a job, as stored in `{ns}:result:ID` and pushed to `{ns}:reply:ID`.
+//! The outcome of a job or a chain, as stored in `{ns}:result:ID` and pushed to `{ns}:reply:ID`.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
     call::{FinishReason, ToolCall},
+    chain::{ChainId, ChainKind, ChainState, Instance, StepName},
     id::JobId,
     money::Usd,
     state::JobState,
@@ -90,6 +93,78 @@ impl Outcome {
             warnings: Vec::new(),
         }
     }
+}
+
+/// How a chain or a batch ended, or how far it is (`docs/protocol/outcome.schema.json`). `chain_outcome.lua` writes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChainOutcome {
+    pub id: ChainId,
+    pub state: ChainState,
+    /// Whether it completed.
+    pub success: bool,
+    pub kind: ChainKind,
+    /// The answer, if the chain completed and has one last step that did not fan out.
+    pub output: Option<String>,
+    /// The answers of the last steps.
+    pub outputs: BTreeMap<StepName, StepOutput>,
+    pub error: Option<String>,
+    pub error_class: Option<String>,
+    /// The first steps, items or tasks without success.
+    pub errors: Vec<StepError>,
+    /// The platform of `output`.
+    pub platform: Option<String>,
+    /// The model of `output`.
+    pub model: Option<String>,
+    /// Why `output` ended.
+    pub finish_reason: Option<FinishReason>,
+    /// The steps of a chain, or the tasks of a batch.
+    pub total_steps: u64,
+    /// The steps and items that completed.
+    pub completed: u64,
+    pub failed: u64,
+    /// Those whose condition was false.
+    pub skipped: u64,
+    pub cancelled: u64,
+    /// Calls of all jobs.
+    pub attempts: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cached_tokens: u64,
+    pub reasoning_tokens: u64,
+    /// The known cost of all jobs.
+    pub cost_usd: Usd,
+    /// Whether the cost of any attempt is unknown or Longshore's own estimate; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cost_estimated: bool,
+    /// From the start to the end, or until now.
+    pub duration_ms: u64,
+    /// From receipt by the server to the start.
+    pub queued_ms: u64,
+    pub metadata: Option<Map<String, Value>>,
+    /// How many answers are left out; absent if none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// The answer of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum StepOutput {
+    /// Of a single job; `None` if there is no answer, or Redis no longer has it.
+    One(Option<String>),
+    /// Of a step that fanned out: one per item.
+    Items(Vec<Option<String>>),
+}
+
+/// A step, an item or a task that ended without success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepError {
+    /// Its job.
+    pub id: JobId,
+    pub step: Instance,
+    pub state: JobState,
+    pub error: Option<String>,
+    pub error_class: Option<String>,
 }
 
 #[cfg(test)]

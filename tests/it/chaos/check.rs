@@ -283,11 +283,10 @@ async fn check_chains(
         .collect();
     for (chain, is_certain) in expectations.chains() {
         let outcome = stack.broker.chains().outcome(chain).await?;
-        let state = outcome
-            .as_ref()
-            .and_then(|outcome| outcome.get("state")?.as_str());
+        let state = outcome.map(|outcome| outcome.state);
         let recorded = states.get(chain);
-        let ended = state == Some("completed") && recorded == Some(&ChainState::Completed);
+        let ended =
+            state == Some(ChainState::Completed) && recorded == Some(&ChainState::Completed);
         if !ended && (is_certain || state.is_some()) {
             let text = format!("{state:?} in Redis, {recorded:?} in Postgres");
             findings.breach("every chain and batch completes", chain, text);

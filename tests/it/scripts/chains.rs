@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 
 use longshore_broker::{
     ChainPlan, ChainRetried, ChainStarted, DeliveredEntry, Delivery, Ending, Fence, SpawnedJob,
-    StepEnd, StepOutcome, StepPlan,
+    Spent, StepEnd, StepOutcome, StepPlan,
 };
 use longshore_policy::limits::{MeterAmount, Meters};
 use longshore_protocol::{
@@ -30,7 +30,6 @@ use super::fixture::{Fixture, past, prompt, stored};
 pub(crate) struct Plan {
     pub(crate) id: ChainId,
     pub(crate) steps: Vec<StepPlan>,
-    waits: Vec<(StepName, usize)>,
     pub(crate) max_parallel: Option<NonZeroU32>,
     pub(crate) fail_fast: bool,
 }
@@ -47,7 +46,7 @@ pub(crate) fn memory(chain: &ChainId, instance: &str) -> Checkpoint {
     let instance: Instance = instance.parse().unwrap();
     let step = StepRef {
         index: instance.index,
-        needed: true,
+        keeps_outcome: true,
         ..StepRef::new(chain.clone(), instance.step.clone())
     };
     Checkpoint {
@@ -61,7 +60,6 @@ impl Plan {
         Self {
             id: chain_id(id),
             steps: Vec::new(),
-            waits: Vec::new(),
             max_parallel: None,
             fail_fast: false,
         }
@@ -90,10 +88,11 @@ impl Plan {
             message: r#"{"prompt":"x"}"#.to_owned(),
             on_failure: OnFailure::Fail,
             min_success: None,
+            needs: needs.iter().copied().map(name).collect(),
+            waits_for: least.unwrap_or(needs.len()),
             dependents: Vec::new(),
         };
         change(&mut plan);
-        self.waits.push((name(step), least.unwrap_or(needs.len())));
         self.steps.push(plan);
         self
     }
@@ -127,8 +126,8 @@ impl Fixture {
                     max_parallel: plan.max_parallel,
                     fail_fast: plan.fail_fast,
                     reply: Some(&ReplyTo::Anyone),
+                    metadata: None,
                     steps: &plan.steps,
-                    waits: &plan.waits,
                     drop_event: stored(""),
                 },
             )
@@ -164,7 +163,10 @@ impl Fixture {
             step: Some(StepEnd {
                 step: &step,
                 outcome,
-                cost: Usd::from_nanos(1),
+                spent: Spent {
+                    cost: Usd::from_nanos(1),
+                    ..Spent::default()
+                },
             }),
             spawned,
             ..Ending::default()
@@ -422,7 +424,7 @@ async fn no_more_run_at_once_than_the_chain_allows() {
 }
 
 #[tokio::test]
-async fn outputs_that_other_steps_need_are_kept() {
+async fn the_outcomes_of_steps_are_kept() {
     let fixture = Fixture::new().await;
     let plan = Plan::new("kept").plain("a", &[]);
     let _started = fixture.begin_chain(&plan).await;

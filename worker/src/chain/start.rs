@@ -9,6 +9,7 @@ use longshore_protocol::{
     envelope::{Malformed, MalformedCode},
     event::{DropRecord, Event},
 };
+use serde_json::Value;
 
 use crate::{
     backoff::retry_until_answered,
@@ -70,11 +71,8 @@ async fn start_parsed(
         }),
         ..Event::default()
     });
-    let waits: Vec<(StepName, usize)> = document
-        .steps
-        .iter()
-        .map(|step| (step.name.clone(), step.waits_for()))
-        .collect();
+    let metadata = document.metadata.as_ref();
+    let metadata = metadata.map(|fields| Value::Object(fields.clone()).to_string());
     let plan = ChainPlan {
         id: &id,
         hash: document.hash(),
@@ -83,8 +81,8 @@ async fn start_parsed(
         max_parallel: document.max_parallel,
         fail_fast: document.fail_fast,
         reply: document.reply.as_ref(),
+        metadata: metadata.as_deref(),
         steps: &steps,
-        waits: &waits,
         drop_event: drop_event.as_ref(),
     };
     let started = retry_until_answered("start chain", || {
@@ -125,7 +123,6 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn step_plans(&self) -> Vec<StepPlan> {
-        let needed = self.document.needed();
         let dependents = self.document.dependents();
         let mut plans: Vec<StepPlan> = self
             .document
@@ -139,7 +136,7 @@ impl Planner<'_> {
                     foreach: step.foreach.clone(),
                     gather: step.gather.clone(),
                     escalate: step.on_failure == OnFailure::Escalate,
-                    needed: needed.contains(&step.name),
+                    keeps_outcome: true,
                     parent: step
                         .needs
                         .first()
@@ -152,6 +149,8 @@ impl Planner<'_> {
                     message: step.work.job.clone(),
                     on_failure: step.on_failure,
                     min_success: step.foreach.as_ref().and(step.min_success),
+                    needs: step.needs.clone(),
+                    waits_for: step.waits_for(),
                     dependents: dependents
                         .get(&step.name)
                         .into_iter()
@@ -201,6 +200,8 @@ impl Planner<'_> {
             message,
             on_failure: OnFailure::Fail,
             min_success: None,
+            needs: Vec::new(),
+            waits_for: 0,
             dependents: Vec::new(),
         }
     }

@@ -59,7 +59,7 @@ fn child_step(step: &StepRef, parent: &JobId, index: u32) -> StepRef {
     StepRef {
         index: Some(index),
         chain_name: step.chain_name.clone(),
-        needed: step.needed,
+        keeps_outcome: step.keeps_outcome,
         parent: Some(parent.clone()),
         tenant: step.tenant.clone(),
         deadline: step.deadline,

@@ -1,11 +1,10 @@
 //! How a chain step ended, reported in the settle step of its job.
 
-use longshore_broker::{StepEnd, StepOutcome};
+use longshore_broker::{Spent, StepEnd, StepOutcome};
 use longshore_protocol::{
     chain::{SKIPPED, StepRef},
     checkpoint::Checkpoint,
     event::JobRecord,
-    money::Usd,
     state::JobState,
 };
 
@@ -14,7 +13,7 @@ use longshore_protocol::{
 pub(super) struct StepResult {
     step: StepRef,
     outcome: StepOutcome,
-    cost: Usd,
+    spent: Spent,
 }
 
 impl StepResult {
@@ -22,7 +21,7 @@ impl StepResult {
         StepEnd {
             step: &self.step,
             outcome: self.outcome,
-            cost: self.cost,
+            spent: self.spent,
         }
     }
 }
@@ -44,6 +43,11 @@ pub(super) fn step_result(checkpoint: &Checkpoint, record: &JobRecord) -> Option
     Some(StepResult {
         step: step.clone(),
         outcome,
-        cost: checkpoint.cost,
+        spent: Spent {
+            cost: checkpoint.cost,
+            cost_estimated: checkpoint.cost_estimated,
+            attempts: checkpoint.attempts,
+            usage: checkpoint.usage,
+        },
     })
 }

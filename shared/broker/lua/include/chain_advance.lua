@@ -1,6 +1,6 @@
 -- Progress of a chain: what follows when an instance ends, up to the end of the chain.
 --
--- Needs     cancel_requests, chain_dispatch, chains, lanes, replies
+-- Needs     cancel_requests, chain_dispatch, chain_outcome, chains, lanes, replies
 -- Provides  stop_chain, stop_if_fail_fast, end_step, advance, finish, proceed
 
 -- Starts nothing more and requests the cancellation of what runs. The chain ends as `final`.
@@ -40,16 +40,18 @@ local function end_step(id, name, outcome)
   end
 end
 
--- Ends an instance: `completed`, `failed`, `skipped` or `cancelled`. The second call for it changes nothing.
-local function advance(id, instance, outcome, nanos)
+-- Ends an instance: `completed`, `failed`, `skipped` or `cancelled`; `spent` is what count_spent counts. The second call
+-- for it changes nothing.
+local function advance(id, instance, outcome, spent)
   local key = chain_key(id)
   local job = redis.call('HGET', key .. ':running', instance)
   if not job then return end
   redis.call('HDEL', key .. ':running', instance)
-  redis.call('HINCRBY', key, 'nanos', nanos)
+  count_spent(key, spent, '')
   redis.call('HINCRBY', key, outcome, 1)
   if outcome == 'failed' or outcome == 'cancelled' then
     redis.call('HSET', key .. ':failed', instance, outcome .. ' ' .. job)
+    if string.find(spent, '[1-9]') then redis.call('HSET', key .. ':spent', instance, spent) end
   end
   local name = step_name(instance)
   if name == instance then

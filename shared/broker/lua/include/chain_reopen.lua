@@ -4,12 +4,15 @@
 -- Provides  reopen_instance, reopen_chain
 
 -- Takes an instance out of the failed ones and corrects the counts; false when it did not fail, or the chain is
--- unknown.
-local function reopen_instance(id, instance)
+-- unknown. `resumes` says that its job goes on from the checkpoint of its dead letter. That counts what the job spent
+-- before, and its end will report it once more.
+local function reopen_instance(id, instance, resumes)
   local key = chain_key(id)
   local ended = redis.call('HGET', key .. ':failed', instance)
   if not ended then return false end
   redis.call('HDEL', key .. ':failed', instance)
+  if resumes then count_spent(key, redis.call('HGET', key .. ':spent', instance) or '', '-') end
+  redis.call('HDEL', key .. ':spent', instance)
   redis.call('HINCRBY', key, string.match(ended, '^%a+'), -1)
   local name = step_name(instance)
   if name ~= instance then redis.call('HINCRBY', key, 'd:' .. name, -1) end

@@ -4,21 +4,27 @@
 -- chain with one step, `task`, that has one item for each task.
 -- `{ns}:chain:ID` (colons of the id as `%3A`) is a hash of the state, the settings and the counts; of each step it has `s:STEP` (how it ended),
 -- `l:STEP` (needs that have not ended), `t:STEP` (items), `d:STEP` (items that ended) and `o:STEP` (items that
--- completed). Beside it, after another colon:
+-- completed), `n:STEP` (the steps that it needs, as `NAME …`). `last` are the steps that no other needs. Beside it,
+-- after another colon:
 --   doc       the document               steps    by step: see step_record
 --   items     by instance: see put_item  ready    list of instances that may run when there is room
 --   lines     list of a batch's tasks that are not queued yet, see dispatch
 --   running   by instance: the job's id  ids      of a batch, by index: the id that the producer chose
 --   contexts  by instance: its outcome   failed   by instance: how it ended (`failed ID`, `cancelled ID`)
+--   spent     by failed instance: what its job had spent, see count_spent
 --
 -- Needs     events
--- Provides  CHAIN_PARTS, chain_key, step_name, step_record, put_item, emit_chain, chain_outcome, expire_chain_cap,
+-- Provides  CHAIN_PARTS, SPENT, chain_key, step_name, step_record, put_item, count_spent, emit_chain, expire_chain_cap,
 --           keep_chain_cap
 
 -- All keys of a chain, as suffixes of chain_key.
 local CHAIN_PARTS = {
   '', ':doc', ':steps', ':items', ':ready', ':lines', ':running', ':contexts', ':failed', ':ids',
+  ':spent',
 }
+
+-- What jobs spend, and the fields of a chain that count it. `estimated` counts the jobs whose cost is an estimate.
+local SPENT = {'nanos', 'attempts', 'input_tokens', 'output_tokens', 'cached_tokens', 'reasoning_tokens', 'estimated'}
 
 -- A colon in the id is escaped: it separates the id from the suffix.
 local function chain_key(id)
@@ -42,6 +48,16 @@ local function put_item(key, instance, checkpoint, message, job)
   redis.call('HSET', key .. ':items', instance, cmsgpack.pack({checkpoint, message or false, job or false}))
 end
 
+-- Adds what a job spent to what its chain has spent, or, with the sign '-', takes it back. `spent` has a number for each
+-- of SPENT; a job that no model answered has none.
+local function count_spent(key, spent, sign)
+  local at = 0
+  for number in string.gmatch(spent, '%d+') do
+    at = at + 1
+    if number ~= '0' then redis.call('HINCRBY', key, SPENT[at], sign .. number) end
+  end
+end
+
 -- Writes the event of a chain that changed its state. `ended` (ms) only if it has.
 local function emit_chain(id, state, ended)
   local m = redis.call('HMGET', chain_key(id), 'name', 'kind', 'steps', 'begun')
@@ -49,17 +65,6 @@ local function emit_chain(id, state, ended)
   local tail = ended and string.format(',"ended_ms":%s', ended) or ''
   emit(string.format('{"chain":{"chain_id":%s,%s"kind":"%s","state":"%s","steps":%s,"begun_ms":%s%s}}',
     cjson.encode(id), name, m[2], state, m[3], m[4], tail))
-end
-
--- The outcome of a chain that ended, for producers.
-local function chain_outcome(id)
-  local names = {'state', 'steps', 'completed', 'failed', 'skipped', 'cancelled', 'nanos'}
-  local m = {}
-  for i, value in ipairs(redis.call('HMGET', chain_key(id), unpack(names))) do m[names[i]] = value or '0' end
-  local cost = tonumber(m.nanos)
-  return string.format('{"id":%s,"state":"%s","success":%s,"steps":%s,"completed":%s,"failed":%s,"skipped":%s,'
-    .. '"cancelled":%s,"cost_usd":"%d.%09d"}', cjson.encode(id), m.state, tostring(m.state == 'completed'), m.steps,
-    m.completed, m.failed, m.skipped, m.cancelled, math.floor(cost / 1000000000), cost % 1000000000)
 end
 
 -- The meter of the chain's `max_cost_usd`, as meters.rs (policy) names it.

@@ -9,7 +9,7 @@
 -- of this entry id: a producer could write the field, but not the checkpoint.
 --
 -- Needs     entries, job_ids
--- Provides  park, append_entry, enqueue, release
+-- Provides  append_fields, park, append_entry, enqueue, release
 
 -- The most names and values of a message: those of a valid one, whose fields pass through Lua's stack when it is
 -- released. Admission refuses a message with more.

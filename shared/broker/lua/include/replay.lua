@@ -29,7 +29,7 @@ local function continue_chain(id, checkpoint)
   local step = cjson.decode(checkpoint).step
   if type(step) ~= 'table' then return end
   local instance = step.index and step.name .. '/' .. string.format('%.0f', step.index) or step.name
-  if not reopen_instance(step.chain, instance) then return end
+  if not reopen_instance(step.chain, instance, true) then return end
   local key = chain_key(step.chain)
   redis.call('HSET', key .. ':running', instance, id)
   if redis.call('HEXISTS', key, 'ended') == 1 then reopen_chain(step.chain) end

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, num::NonZeroU32};
 
 use longshore_protocol::{
+    call::Usage,
     chain::{ChainId, Instance, OnFailure, StepName, StepRef},
     checkpoint::Checkpoint,
     dead_letter::PreparedReplay,
@@ -45,7 +46,38 @@ string_enum! {
 pub struct StepEnd<'a> {
     pub step: &'a StepRef,
     pub outcome: StepOutcome,
+    pub spent: Spent,
+}
+
+/// What the job of a step has spent, over all its attempts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spent {
     pub cost: Usd,
+    /// Whether the cost of any attempt is unknown or an estimate.
+    pub cost_estimated: bool,
+    pub attempts: u32,
+    pub usage: Usage,
+}
+
+impl Spent {
+    /// The numbers of `SPENT` in `lua/include/chains.lua`.
+    fn to_lua_argument(self) -> String {
+        let Self {
+            cost,
+            cost_estimated,
+            attempts,
+            usage,
+        } = self;
+        format!(
+            "{} {attempts} {} {} {} {} {}",
+            cost.nanos_up(),
+            usage.total_input(),
+            usage.total_output(),
+            usage.cached,
+            usage.reasoning,
+            u8::from(cost_estimated)
+        )
+    }
 }
 
 impl StepEnd<'_> {
@@ -54,7 +86,7 @@ impl StepEnd<'_> {
             "{} {} {}",
             format_step(self.step),
             self.outcome,
-            self.cost.nanos_up()
+            self.spent.to_lua_argument()
         )
     }
 }
@@ -139,14 +171,14 @@ impl Chains<'_> {
                 return Ok(ChainStarted::Lost);
             }
             let mut call = scripts::CHAIN_START.key(self.broker.keys.queue(&delivery.queue));
+            let steps: Vec<(&StepName, &StepPlan)> = plan
+                .steps
+                .iter()
+                .filter_map(|step| Some((step.name.as_ref()?, step)))
+                .collect();
             let (begin, wait): (Vec<_>, Vec<_>) =
-                plan.waits.iter().partition(|(_, needs)| *needs == 0);
-            let words = |of: &[&(StepName, usize)], form: fn(&(StepName, usize)) -> String| {
-                of.iter()
-                    .map(|step| form(step))
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            };
+                steps.iter().partition(|(_, step)| step.waits_for == 0);
+            let last = steps.iter().filter(|(_, step)| step.dependents.is_empty());
             call.arg(self.broker.keys.prefix())
                 .arg(delivery.queue.as_str())
                 .arg(&delivery.entry)
@@ -164,10 +196,17 @@ impl Chains<'_> {
                 .arg(self.broker.chain_seconds())
                 .arg(self.broker.result_seconds())
                 .arg(reply_argument(plan.reply))
-                .arg(plan.waits.len())
-                .arg(words(&wait, |(name, needs)| format!("{name}={needs}")))
-                .arg(words(&begin, |(name, _)| name.to_string()))
-                .arg(Serialized::argument(plan.drop_event));
+                .arg(steps.len())
+                .arg(join(
+                    " ",
+                    wait.iter().map(|(name, step)| {
+                        format!("{name}={}:{}", step.waits_for, join(",", &step.needs))
+                    }),
+                ))
+                .arg(join(" ", begin.iter().map(|(name, _)| name)))
+                .arg(Serialized::argument(plan.drop_event))
+                .arg(join(" ", last.map(|(name, _)| name)))
+                .arg(plan.metadata.unwrap_or_default());
             let reply: String = self.broker.run(&call).await?;
             match StartReply::parse(&reply)? {
                 StartReply::Ended(started) => return Ok(started),
@@ -339,6 +378,11 @@ impl Chains<'_> {
     }
 }
 
+fn join(separator: &str, words: impl IntoIterator<Item = impl ToString>) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
+    words.join(separator)
+}
+
 /// `CHAIN INSTANCE`; neither contains a space.
 pub(crate) fn format_step(step: &StepRef) -> String {
     format!("{} {}", step.chain, step.instance())
@@ -381,6 +425,10 @@ pub struct StepPlan {
     pub on_failure: OnFailure,
     /// How many of its items must complete; `None` = all.
     pub min_success: Option<u32>,
+    /// The steps that it needs.
+    pub needs: Vec<StepName>,
+    /// How many of them it waits for; 0 for the first steps.
+    pub waits_for: usize,
     /// The steps that need it, and whether they require that it completes.
     pub dependents: Vec<(StepName, bool)>,
 }
@@ -401,9 +449,9 @@ pub struct ChainPlan<'a> {
     pub fail_fast: bool,
     /// Where the outcome is pushed.
     pub reply: Option<&'a ReplyTo>,
+    /// Returned with the outcome, as JSON.
+    pub metadata: Option<&'a str>,
     pub steps: &'a [StepPlan],
-    /// How many dependencies each step waits for; 0 for the first steps.
-    pub waits: &'a [(StepName, usize)],
     /// The event to record if the message is dropped as a duplicate.
     pub drop_event: Option<&'a Serialized<Event>>,
 }

@@ -1,9 +1,6 @@
 //! A checked chain document: names, needs and templates are consistent.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroU32,
-};
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use serde_json::{Map, Value};
 
@@ -105,16 +102,6 @@ impl Document {
     /// their hashes are equal.
     pub fn hash(&self) -> &ContentHash {
         &self.hash
-    }
-
-    /// The steps whose answers other steps, or the job after the end, read.
-    pub fn needed(&self) -> BTreeSet<&StepName> {
-        let after = match &self.on_complete {
-            Some(OnComplete::Job(work)) => Some(work),
-            Some(OnComplete::Webhook(_)) | None => None,
-        };
-        let works = self.steps.iter().map(|step| &step.work).chain(after);
-        works.flat_map(|work| &work.reads).collect()
     }
 
     /// The steps that depend on a step, by its name; steps without dependents are absent.

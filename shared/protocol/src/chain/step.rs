@@ -52,9 +52,10 @@ pub struct StepRef {
     /// Whether higher tiers are tried before the step fails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub escalate: bool,
-    /// Whether other steps read its answer, which is then stored as a context.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub needed: bool,
+    /// Whether the chain keeps its outcome, for the steps that read it and for the chain's own outcome. A batch does
+    /// not.
+    #[serde(default, rename = "needed", skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_outcome: bool,
     /// The job of the first step that it needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<JobId>,
@@ -90,7 +91,7 @@ impl StepRef {
             foreach: None,
             gather: None,
             escalate: false,
-            needed: false,
+            keeps_outcome: false,
             parent: None,
             tenant: None,
             deadline: None,

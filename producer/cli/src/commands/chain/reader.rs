@@ -63,17 +63,8 @@ impl ChainStatus {
         from_unix_ms(self.record.begun_ms)
     }
 
-    /// When it ended, or now.
-    pub(super) fn until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.record.ended_ms.map_or(now, from_unix_ms)
-    }
-
-    /// The steps that no other step needs.
-    pub(super) fn last_steps(&self) -> Vec<&StepStatus> {
-        let needed: std::collections::HashSet<&StepName> =
-            self.steps.iter().flat_map(|step| &step.needs).collect();
-        let last = |step: &&StepStatus| !needed.contains(&step.name);
-        self.steps.iter().filter(last).collect()
+    pub(super) fn ended(&self) -> Option<DateTime<Utc>> {
+        self.record.ended_ms.map(from_unix_ms)
     }
 }
 

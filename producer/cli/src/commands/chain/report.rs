@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use longshore_client::{ChainId, ChainState, Client, StepName, StepOutput, StepState, Usd};
-use longshore_protocol::chain::ChainKind;
+use longshore_client::{ChainOutcome, ChainState, Client, StepName, StepState, Usd};
 use serde::Serialize;
 
 use super::reader::{ChainStatus, StepStatus};
@@ -13,24 +12,27 @@ use crate::{
     render::{money::exact, time::seconds_from_ms},
 };
 
+/// The chain's outcome, when it ran, and its steps.
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
-    chain_id: &'a ChainId,
+    #[serde(flatten)]
+    outcome: &'a ChainOutcome,
     name: Option<&'a str>,
-    kind: ChainKind,
-    state: ChainState,
-    success: bool,
     begun_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
-    /// Seconds from the start to the end, or until now.
+    unknown_cost_attempts: u64,
+    steps: Vec<StepReport<'a>>,
+    #[serde(flatten)]
+    old: OldNames<'a>,
+}
+
+/// Names that fields had before; kept for one release.
+#[derive(Debug, Serialize)]
+struct OldNames<'a> {
+    chain_id: &'a str,
     duration: f64,
     #[serde(serialize_with = "exact")]
     total_cost: Usd,
-    unknown_cost_attempts: u64,
-    steps: Vec<StepReport<'a>>,
-    /// The answers of the last steps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outputs: Option<Outputs>,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,6 +55,7 @@ struct FiguresReport {
     attempts: u64,
     input_tokens: u64,
     output_tokens: u64,
+    cost_usd: Usd,
     #[serde(serialize_with = "exact")]
     cost: Usd,
     unknown_cost_attempts: u64,
@@ -60,34 +63,26 @@ struct FiguresReport {
 
 #[derive(Debug, Serialize)]
 struct ErrorReport<'a> {
+    id: &'a str,
     job_id: &'a str,
     error: &'a str,
 }
 
-/// The answers of steps, by name.
-pub(super) type Outputs = BTreeMap<StepName, StepOutput>;
-
 impl<'a> Report<'a> {
-    pub(super) fn new(
-        chain: &'a ChainStatus,
-        outputs: Option<Outputs>,
-        now: DateTime<Utc>,
-    ) -> Self {
+    pub(super) fn new(chain: &'a ChainStatus, outcome: &'a ChainOutcome) -> Self {
         let record = &chain.record;
-        let took = (chain.until(now) - chain.begun()).num_milliseconds();
         Self {
-            chain_id: &record.chain_id,
+            outcome,
             name: record.name.as_deref(),
-            kind: record.kind,
-            state: record.state,
-            success: record.state == ChainState::Completed,
             begun_at: chain.begun(),
-            ended_at: record.ended_ms.map(|_| chain.until(now)),
-            duration: seconds_from_ms(u64::try_from(took).unwrap_or_default()),
-            total_cost: chain.cost,
+            ended_at: chain.ended(),
             unknown_cost_attempts: chain.unknown,
             steps: chain.steps.iter().map(StepReport::new).collect(),
-            outputs,
+            old: OldNames {
+                chain_id: record.chain_id.as_str(),
+                duration: seconds_from_ms(outcome.duration_ms),
+                total_cost: outcome.cost_usd,
+            },
         }
     }
 }
@@ -95,6 +90,7 @@ impl<'a> Report<'a> {
 impl<'a> StepReport<'a> {
     fn new(step: &'a StepStatus) -> Self {
         let errors = step.failures.iter().map(|failure| ErrorReport {
+            id: failure.job.as_str(),
             job_id: failure.job.as_str(),
             error: &failure.error,
         });
@@ -111,6 +107,7 @@ impl<'a> StepReport<'a> {
                 attempts: figures.attempts,
                 input_tokens: figures.input_tokens,
                 output_tokens: figures.output_tokens,
+                cost_usd: figures.cost_usd,
                 cost: figures.cost_usd,
                 unknown_cost_attempts: figures.unknown_cost_attempts,
             }),
@@ -119,24 +116,78 @@ impl<'a> StepReport<'a> {
     }
 }
 
-/// The answers of the last steps that Redis still has.
-pub(super) async fn read_outputs(
+/// The outcome of a chain with all its answers, or what there is of it while it runs. Of a chain that only Postgres
+/// has, it has no answers.
+pub(super) async fn read_outcome(
     chain: &ChainStatus,
     client: &Client,
-) -> Result<Outputs, CommandError> {
-    let mut outputs = Outputs::new();
-    for step in chain.last_steps() {
-        if matches!(step.state, StepState::Completed | StepState::Failed) {
-            let id = &chain.record.chain_id;
-            let output = client.step_output(id, &step.name, step.items).await?;
-            outputs.insert(step.name.clone(), output);
+    now: DateTime<Utc>,
+) -> Result<ChainOutcome, CommandError> {
+    let id = &chain.record.chain_id;
+    let Some(mut outcome) = client.chain_outcome(id).await? else {
+        return Ok(recorded_outcome(chain, now));
+    };
+    if !outcome.warnings.is_empty() {
+        for (step, output) in &mut outcome.outputs {
+            let status = chain.steps.iter().find(|status| status.name == *step);
+            let items = status.and_then(|status| status.items);
+            *output = client.step_output(id, step, items).await?;
         }
+        outcome.warnings.clear();
     }
-    Ok(outputs)
+    Ok(outcome)
+}
+
+/// What Postgres knows of a chain's outcome.
+fn recorded_outcome(chain: &ChainStatus, now: DateTime<Utc>) -> ChainOutcome {
+    let record = &chain.record;
+    let count = |state: StepState| {
+        let in_state = chain.steps.iter().filter(|step| step.state == state);
+        u64::try_from(in_state.count()).unwrap_or(u64::MAX)
+    };
+    let figures = || chain.steps.iter().filter_map(|step| step.figures);
+    let failure = chain.steps.iter().flat_map(|step| &step.failures).next();
+    let took = (chain.ended().unwrap_or(now) - chain.begun()).num_milliseconds();
+    ChainOutcome {
+        id: record.chain_id.clone(),
+        state: record.state,
+        success: record.state == ChainState::Completed,
+        kind: record.kind,
+        output: None,
+        outputs: BTreeMap::new(),
+        error: failure.map(|failure| failure.error.clone()),
+        error_class: None,
+        errors: Vec::new(),
+        platform: None,
+        model: None,
+        finish_reason: None,
+        total_steps: record.steps,
+        completed: count(StepState::Completed),
+        failed: count(StepState::Failed),
+        skipped: count(StepState::Skipped),
+        cancelled: count(StepState::Cancelled),
+        attempts: figures().map(|figures| figures.attempts).sum(),
+        input_tokens: figures().map(|figures| figures.input_tokens).sum(),
+        output_tokens: figures().map(|figures| figures.output_tokens).sum(),
+        cached_tokens: 0,
+        reasoning_tokens: 0,
+        cost_usd: chain.cost,
+        cost_estimated: chain.unknown > 0,
+        duration_ms: u64::try_from(took).unwrap_or_default(),
+        queued_ms: 0,
+        metadata: None,
+        warnings: vec![
+            "Redis no longer has this chain: answers and metadata are missing; `longshore jobs show ID/STEP` \
+             shows each answer"
+                .to_owned(),
+        ],
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use longshore_client::StepOutput;
+
     use super::*;
     use crate::commands::chain::tree::tests::example_chain;
 
@@ -144,23 +195,50 @@ mod tests {
     fn the_document_has_every_figure() {
         let mut chain = example_chain(ChainState::Failed);
         chain.steps.truncate(2);
-        let outputs = Outputs::from([(
-            chain.steps[1].name.clone(),
-            StepOutput::Items(vec![Some("Berlin".to_owned()), None]),
-        )]);
         let now = chain.begun();
-        let text = serde_json::to_string_pretty(&Report::new(&chain, Some(outputs), now)).unwrap();
+        let mut outcome = recorded_outcome(&chain, now);
+        let answers = StepOutput::Items(vec![Some("Berlin".to_owned()), None]);
+        outcome.outputs.insert(chain.steps[1].name.clone(), answers);
+        let text = serde_json::to_string_pretty(&Report::new(&chain, &outcome)).unwrap();
         insta::assert_snapshot!(text, @r#"
         {
-          "chain_id": "report-7",
-          "name": "weekly report",
-          "kind": "chain",
+          "id": "report-7",
           "state": "failed",
           "success": false,
+          "kind": "chain",
+          "output": null,
+          "outputs": {
+            "each": [
+              "Berlin",
+              null
+            ]
+          },
+          "error": "All platforms failed. Last error: overloaded.\nTried: gemini",
+          "error_class": null,
+          "errors": [],
+          "platform": null,
+          "model": null,
+          "finish_reason": null,
+          "total_steps": 6,
+          "completed": 1,
+          "failed": 1,
+          "skipped": 0,
+          "cancelled": 0,
+          "attempts": 2,
+          "input_tokens": 0,
+          "output_tokens": 0,
+          "cached_tokens": 0,
+          "reasoning_tokens": 0,
+          "cost_usd": "0.0113004",
+          "duration_ms": 12345,
+          "queued_ms": 0,
+          "metadata": null,
+          "warnings": [
+            "Redis no longer has this chain: answers and metadata are missing; `longshore jobs show ID/STEP` shows each answer"
+          ],
+          "name": "weekly report",
           "begun_at": "2026-11-21T03:47:58.059Z",
           "ended_at": "2026-11-21T03:48:10.404Z",
-          "duration": 12.345,
-          "total_cost": 0.0113004,
           "unknown_cost_attempts": 0,
           "steps": [
             {
@@ -175,6 +253,7 @@ mod tests {
               "attempts": 1,
               "input_tokens": 0,
               "output_tokens": 0,
+              "cost_usd": "0.0012",
               "cost": 0.0012,
               "unknown_cost_attempts": 0,
               "errors": []
@@ -193,22 +272,21 @@ mod tests {
               "attempts": 1,
               "input_tokens": 0,
               "output_tokens": 0,
+              "cost_usd": "0.0101",
               "cost": 0.0101,
               "unknown_cost_attempts": 0,
               "errors": [
                 {
+                  "id": "report-7/each/3",
                   "job_id": "report-7/each/3",
                   "error": "All platforms failed. Last error: overloaded.\nTried: gemini"
                 }
               ]
             }
           ],
-          "outputs": {
-            "each": [
-              "Berlin",
-              null
-            ]
-          }
+          "chain_id": "report-7",
+          "duration": 12.345,
+          "total_cost": 0.0113004
         }
         "#);
     }

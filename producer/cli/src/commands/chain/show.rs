@@ -3,7 +3,12 @@
 use longshore_client::ChainId;
 use longshore_protocol::{chain::ChainKind, clock::local_time};
 
-use super::{reader::ChainReader, report::Report, tree::chain_tree, unknown_chain};
+use super::{
+    reader::ChainReader,
+    report::{Report, read_outcome},
+    tree::chain_tree,
+    unknown_chain,
+};
 use crate::{
     error::{CommandError, Exit},
     output::{self, Format},
@@ -45,6 +50,7 @@ pub(in crate::commands) async fn show(
         ));
     }
     let now = local_time();
-    format.print_with(&Report::new(&chain, None, now), || chain_tree(&chain, now));
+    let outcome = read_outcome(&chain, reader.client(), now).await?;
+    format.print_with(&Report::new(&chain, &outcome), || chain_tree(&chain, now));
     Ok(Exit::Success)
 }

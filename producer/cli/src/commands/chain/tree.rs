@@ -145,7 +145,7 @@ fn title(chain: &ChainStatus, now: DateTime<Utc>) -> String {
     format!(
         "{name}: {}, {steps}, {}, {}{unknown}",
         record.state,
-        span_with_tenths(chain.until(now) - chain.begun()),
+        span_with_tenths(chain.ended().unwrap_or(now) - chain.begun()),
         dollars(chain.cost),
     )
 }

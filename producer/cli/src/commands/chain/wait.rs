@@ -1,13 +1,13 @@
 //! `longshore chain wait`: waits for a chain to end and prints its answers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use longshore_client::{ChainId, ChainState, StepOutput};
+use longshore_client::{ChainId, ChainState, StepName, StepOutput};
 use longshore_protocol::{chain::ChainKind, clock::local_time};
 
 use super::{
     reader::{ChainReader, ChainStatus},
-    report::{Outputs, Report, read_outputs},
+    report::{Report, read_outcome},
     tree::chain_tree,
     unknown_chain,
     watch::{WaitEnd, watch_chain},
@@ -86,18 +86,18 @@ async fn print_chain(
     file: Option<OutputFile>,
     format: Format,
 ) -> Result<Exit, CommandError> {
-    let outputs = read_outputs(chain, reader.client()).await?;
     let now = local_time();
+    let outcome = read_outcome(chain, reader.client(), now).await?;
     let saved = file.as_ref().map(|file| file.path().to_owned());
     if let Some(file) = file {
-        file.write(&Report::new(chain, Some(outputs.clone()), now))?;
+        file.write(&Report::new(chain, &outcome))?;
     }
     match format {
         Format::Text => {
             output::line(chain_tree(chain, now));
-            output::line(describe_answers(chain, &outputs));
+            output::line(describe_answers(chain, &outcome.outputs));
         }
-        Format::Json => output::json(&Report::new(chain, Some(outputs), now)),
+        Format::Json => output::json(&Report::new(chain, &outcome)),
     }
     if let Some(saved) = saved {
         output::note(format_args!("Result saved to: {}", saved.display()));
@@ -106,7 +106,7 @@ async fn print_chain(
 }
 
 /// The start of each last step's answer, and how to retry a chain that failed.
-fn describe_answers(chain: &ChainStatus, outputs: &Outputs) -> String {
+fn describe_answers(chain: &ChainStatus, outputs: &BTreeMap<StepName, StepOutput>) -> String {
     let mut parts = Vec::new();
     for (step, output) in outputs {
         let texts = match output {
@@ -138,8 +138,6 @@ fn describe_answers(chain: &ChainStatus, outputs: &Outputs) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longshore_client::StepName;
-
     use super::*;
     use crate::commands::chain::tree::tests::example_chain;
 
@@ -147,7 +145,7 @@ mod tests {
     fn the_text_has_the_answers_of_the_last_steps() {
         let name = |text: &str| StepName::parse(text).unwrap();
         let item = |n: u32| Some(format!("city {n}"));
-        let outputs = Outputs::from([
+        let outputs = BTreeMap::from([
             (
                 name("check"),
                 StepOutput::One(Some("All facts are correct.".to_owned())),
