@@ -4,6 +4,7 @@ mod cancel;
 mod holds;
 pub(crate) mod maintenance;
 mod pause;
+mod queues;
 mod reconcile;
 mod run_now;
 mod workers;

@@ -185,7 +185,7 @@ async fn a_job_in_a_tenant_lane_shows_whose_turn_it_is() {
     );
     let show = expect_success(stack.longshore(&["jobs", "show", "inv-42"]).await.unwrap());
     assert!(
-        show.contains("scheduled, waits for the turn of tenant globex in queue default"),
+        show.contains("available, waits for the turn of tenant globex in queue default"),
         "{show}"
     );
     let ran = stack.longshore(&["jobs", "why", "inv-43"]).await.unwrap();

@@ -20,7 +20,7 @@ use longshore_client::{ChainId, Client, JobId};
 
 pub(super) use self::{
     cancel_all::{Jobs, confirm_and_cancel},
-    matching::for_each_in_stream,
+    matching::{describe_dry_run, for_each_in_stream, for_each_parked},
     show::show,
 };
 

@@ -1,7 +1,10 @@
-//! `longshore queues`: the length of queues and lanes, and purging a queue.
+//! `longshore queues`: the length of queues and lanes, moving and purging jobs.
 
+mod available;
+mod move_jobs;
 mod purge;
 
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use longshore_broker::QueueDepth;
 use longshore_protocol::clock::local_time;
@@ -14,7 +17,8 @@ use crate::{
         lane::waiting_for,
         pause::{ShownPause, pause_table},
         table::{Cell, Table, Width, alarm, attention, number, whole, wrap},
-        text::counted,
+        text::{counted, or_dash},
+        time::{age, from_unix_ms},
     },
     session::{Session, queue_depths},
 };
@@ -30,12 +34,17 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Move the available jobs of a queue to another queue
+    Move(move_jobs::Arguments),
     /// Cancel the available jobs of a queue
     Purge(purge::Arguments),
 }
 
 #[derive(Debug, Serialize)]
 struct QueueStatus {
+    /// By the clock of Redis.
+    #[serde(skip)]
+    now: DateTime<Utc>,
     queues: Vec<QueueDepth>,
     lanes: Vec<Lane>,
     paused: Vec<ShownPause>,
@@ -64,13 +73,16 @@ impl Lane {
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    if let Some(Action::Purge(arguments)) = arguments.action {
-        return purge::run(arguments, session).await;
+    match arguments.action {
+        Some(Action::Move(arguments)) => return move_jobs::run(arguments, session).await,
+        Some(Action::Purge(arguments)) => return purge::run(arguments, session).await,
+        None => {}
     }
     let broker = session.broker().await?;
     let queues = queue_depths(&broker).await?;
     let lanes = broker.lanes().sizes().await?;
     let status = QueueStatus {
+        now: from_unix_ms(broker.server().time_ms().await?),
         queues,
         lanes: lanes
             .into_iter()
@@ -96,12 +108,15 @@ fn describe_queues(status: &QueueStatus, width: Width) -> String {
             whole("QUEUE"),
             whole("AVAILABLE").right(),
             whole("RUNNING").right(),
+            whole("OLDEST").right(),
         ]);
         for depth in &status.queues {
+            let oldest = depth.oldest_at.map(|oldest| age(oldest, status.now));
             queues.add_row([
                 Cell::new(&depth.queue),
                 number(depth.available),
                 number(depth.running),
+                Cell::new(or_dash(oldest.as_deref())),
             ]);
         }
         parts.push(queues.fitted(width));
@@ -163,17 +178,21 @@ mod tests {
 
     #[test]
     fn all_sections_are_shown() {
+        let now = from_unix_ms(1_800_000_000_000);
         let status = QueueStatus {
+            now,
             queues: vec![
                 QueueDepth {
                     queue: QueueName::parse("bulk").unwrap(),
                     available: 12_345,
                     running: 7,
+                    oldest_at: Some(now - chrono::TimeDelta::minutes(12)),
                 },
                 QueueDepth {
                     queue: QueueName::default(),
                     available: 0,
                     running: 0,
+                    oldest_at: None,
                 },
             ],
             lanes: vec![
@@ -195,10 +214,27 @@ mod tests {
                 "waiting": 312
             })
         );
-        insta::assert_snapshot!(describe_queues(&status, Width::UNLIMITED), @"
-        QUEUE    AVAILABLE  RUNNING
-        bulk        12,345        7
-        default          0        0
+        insta::assert_snapshot!(describe_queues(&status, Width::of(80)), @"
+        QUEUE    AVAILABLE  RUNNING  OLDEST
+        bulk        12,345        7     12m
+        default          0        0       -
+
+        WAITING FOR                               JOBS
+        concurrency key acme                         3
+        openai's requests a minute                 312
+        the turn of tenant acme in queue bulk  200,000
+
+        PAUSED         SINCE  UNTIL                 REASON
+        type research     5m  2026-12-01T13:00:00Z  prices under review
+
+        Dead letters       2
+        Unrecorded events  0
+        Workers alive      1
+        ");
+        insta::assert_snapshot!(describe_queues(&status, Width::of(140)), @"
+        QUEUE    AVAILABLE  RUNNING  OLDEST
+        bulk        12,345        7     12m
+        default          0        0       -
 
         WAITING FOR                               JOBS
         concurrency key acme                         3

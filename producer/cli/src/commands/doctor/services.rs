@@ -227,6 +227,7 @@ mod tests {
             queue: QueueName::parse(queue).unwrap(),
             available,
             running: 0,
+            oldest_at: None,
         };
         let workers = [worker("vm-7", "1.0.0")];
         insta::assert_snapshot!(text(unread_queue(&depth("bulk", 1200), &workers)), @r"

@@ -65,7 +65,7 @@ pub(in crate::commands) async fn for_each_in_stream(
 }
 
 /// Calls `found` with each parked job that matches.
-pub(super) async fn for_each_parked(
+pub(in crate::commands) async fn for_each_parked(
     broker: &Broker,
     filter: &LabelFilter,
     limits: &MessageLimits,
@@ -134,7 +134,7 @@ fn matches_filter(filter: &LabelFilter, envelope: &Envelope, step: Option<&StepR
 }
 
 /// The number of jobs with what would be done to them, and the first ones.
-pub(super) fn describe_dry_run<'a>(
+pub(in crate::commands) fn describe_dry_run<'a>(
     ids: impl ExactSizeIterator<Item = &'a JobId>,
     would: &str,
 ) -> String {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::{AccountHold, Broker, BrokerError, LanePosition, TenantPosition};
-use longshore_client::{JobId, JobSnapshot, Lane, QueueName};
+use longshore_client::{JobId, JobSnapshot, JobState, Lane, QueueName};
 use longshore_policy::{
     limits::MeterName,
     pause::{Pauses, Target},
@@ -21,6 +21,17 @@ use crate::render::{
 
 /// Characters of an error that are shown.
 const ERROR_HEAD: usize = 160;
+
+/// The state of a parked job. A job that waits for the turn of its tenant is as good as in its queue.
+pub(super) fn parked_state(lane: &Lane, attempts: u32) -> JobState {
+    match lane {
+        _ if attempts > 0 => JobState::Retryable,
+        Lane::Tenant(_) => JobState::Available,
+        Lane::Time | Lane::Version | Lane::Key | Lane::Quota(_) | Lane::Paused(_) => {
+            JobState::Scheduled
+        }
+    }
+}
 
 /// What a parked job waits for, and when it is expected to run.
 pub(super) async fn explain_parked(

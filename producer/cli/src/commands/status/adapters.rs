@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::render::{
     hold::{hold_sentence, release_command},
     text::one_line,
-    time::{minute, timestamp},
+    time::{minute, time_of_day, timestamp},
 };
 
 /// A platform.
@@ -52,7 +52,7 @@ impl OpenCircuit {
         let next = if self.probing_until.is_some_and(|until| until > now) {
             "a job is probing it".to_owned()
         } else if self.until > now {
-            format!("tried again at {} UTC", self.until.format("%H:%M:%S"))
+            format!("tried again at {}", time_of_day(self.until))
         } else {
             "the next job will probe it".to_owned()
         };
@@ -63,7 +63,7 @@ impl OpenCircuit {
 /// The time of day; with the date if it was not in the last day.
 fn clock_time(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     if now - at < TimeDelta::days(1) {
-        at.format("%H:%M UTC").to_string()
+        time_of_day(at)
     } else {
         minute(at)
     }

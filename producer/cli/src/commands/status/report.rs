@@ -12,6 +12,7 @@ use crate::render::{
     lane::waiting_for,
     pause::ShownPause,
     text::{counted, grouped},
+    time::age,
 };
 
 /// A server.
@@ -122,9 +123,12 @@ impl Report {
             writeln!(f, "  none yet; the first job creates one")?;
         }
         for depth in queues {
+            let oldest = depth.oldest_at.map_or_else(String::new, |oldest| {
+                format!(", oldest {}", age(oldest, self.now))
+            });
             writeln!(
                 f,
-                "  {}: {} available, {} running",
+                "  {}: {} available, {} running{oldest}",
                 depth.queue,
                 grouped(depth.available),
                 grouped(depth.running)

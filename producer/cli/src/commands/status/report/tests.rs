@@ -62,6 +62,7 @@ fn healthy() -> Report {
             queue: QueueName::default(),
             available: 1200,
             running: 3,
+            oldest_at: Some(time("2026-02-01T11:57:30Z")),
         }]),
         lanes: vec![("quota:rpm:gemini".to_owned(), 312), ("time".to_owned(), 4)],
         pauses: vec![example_pause()],
@@ -128,7 +129,7 @@ fn limits_and_unhealthy_platforms_as_text() {
     let (_, quotas) = rest.split_once("=== Quota Status ===").unwrap();
     insta::assert_snapshot!(format!("{adapters}{quotas}"), @r#"
     Providers:
-      [DOWN] anthropic: circuit open since 12:00 UTC (claude-haiku-4-5: overloaded); tried again at 12:00:40 UTC
+      [DOWN] anthropic: circuit open since 12:00:00 (claude-haiku-4-5: overloaded); tried again at 12:00:40
              longshore failures --platform anthropic
       [WAIT] openai: account openai on hold until 2026-02-01T12:05:00Z (OpenAI: Rate limited)
              longshore resume provider openai --now
@@ -162,7 +163,7 @@ fn an_open_circuit_says_what_happens_next() {
     };
     assert_eq!(
         line_at("2026-02-01T12:00:40Z", None),
-        "since 12:00 UTC (claude-haiku-4-5: overloaded); the next job will probe it"
+        "since 12:00:00 (claude-haiku-4-5: overloaded); the next job will probe it"
     );
     assert_eq!(
         line_at("2026-02-02T12:00:00Z", Some("2026-02-02T12:00:03Z")),
@@ -197,7 +198,7 @@ fn limits_and_unhealthy_platforms_as_json() {
 
 #[test]
 fn a_healthy_status_as_text() {
-    insta::assert_snapshot!(healthy(), @r#"
+    insta::assert_snapshot!(healthy(), @"
     Providers:
       [OK] gemini: ready
       [--] openai: disabled, OPENAI_API_KEY is not set
@@ -209,7 +210,7 @@ fn a_healthy_status_as_text() {
       [OK] Scheduler: vm-7 leads
 
     Queues:
-      default: 1,200 available, 3 running
+      default: 1,200 available, 3 running, oldest 3m
       312 waiting for gemini's requests a minute
       4 waiting for their due time
       type research has been paused for 5m, resumes in 60m: prices under review
@@ -219,7 +220,7 @@ fn a_healthy_status_as_text() {
     Platform      Used    Limit    Remaining    Reset
     -----------   -----   ------   ----------   ---------------
     gemini        450     -        -            2026-02-02 00:00 UTC
-    "#);
+    ");
 }
 
 #[test]
