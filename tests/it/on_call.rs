@@ -294,10 +294,7 @@ async fn the_tail_prints_ends_and_failures_as_they_happen() {
     .await
     .unwrap();
     let all = json_lines(&tail).unwrap();
-    assert!(
-        all.iter().all(|line| line["task_type"] == "night"),
-        "{all:#?}"
-    );
+    assert!(all.iter().all(|line| line["type"] == "night"), "{all:#?}");
     tail.signal(Signal::SIGINT).unwrap();
     assert_eq!(tail.wait().await.unwrap().code(), Some(130));
 }

@@ -286,6 +286,26 @@ async fn hints_and_unknown_fields_are_left_out_with_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_another_platform_than_the_preferred_one_comes_with_a_warning() {
+    let stack = stack_of(&["o"]).await;
+    let _worker = stack.worker().unwrap();
+    let submit = ["submit", "-p", "x", "--platform", "ollama"];
+    let ran = stack.longshore(&submit).await.unwrap();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let warning = "Warning: platform `ollama` is off: ";
+    assert!(ran.stdout.contains("Platform: o\n"), "{ran:?}");
+    assert!(ran.stdout.contains(warning), "{ran:?}");
+    assert!(
+        ran.stdout.contains("; another platform was asked"),
+        "{ran:?}"
+    );
+    let alone = [&submit[..], &["--no-fallback"]].concat();
+    let refused = stack.longshore(&alone).await.unwrap();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert_eq!(stack.books().await.unwrap().invoice.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_step_of_a_chain_sends_its_parameters() {
     let stack = stack_of(&["o"]).await;
     let _worker = stack.worker().unwrap();

@@ -7,7 +7,7 @@ use crate::error::CommandError;
 /// Options of commands that ask for confirmation.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Consent {
-    /// Only show which ones
+    /// Show what the command would do, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Do not ask for confirmation

@@ -4,6 +4,7 @@ mod commands;
 mod confirm;
 #[cfg(test)]
 mod docs;
+mod documents;
 mod environment;
 mod error;
 mod forecast;

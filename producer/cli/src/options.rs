@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use longshore_client::{Job, MessageLimits, QueueName};
 use longshore_policy::catalog::Catalog;
-use longshore_protocol::clock::local_time;
+use longshore_protocol::{clock::local_time, envelope::Envelope};
 use longshore_settings::duration::parse_duration;
+use serde_json::value::RawValue;
 
 use crate::error::CommandError;
 
@@ -19,16 +20,16 @@ const FAMILIAR_PLATFORMS: [&str; 2] = ["claude_code", "chatgpt"];
 /// Labels that a job must have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct LabelFilter {
-    /// Only of this type
+    /// Only jobs of this type
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) task_type: Option<String>,
-    /// Only of this queue
+    /// Only jobs of this queue
     #[arg(long, value_parser = QueueName::parse)]
     pub(crate) queue: Option<QueueName>,
-    /// Only of this tenant
+    /// Only jobs of this tenant
     #[arg(long)]
     pub(crate) tenant: Option<String>,
-    /// Only of this chain
+    /// Only jobs of this chain
     #[arg(long)]
     pub(crate) chain_id: Option<String>,
 }
@@ -64,9 +65,34 @@ pub(crate) fn with_fields<const N: usize>(job: Job, fields: [(&str, &Option<Stri
         })
 }
 
-/// Checks a job that was made of options; the error names the option.
-pub(crate) fn check_job(job: &Job, limits: &MessageLimits) -> Result<(), CommandError> {
-    job.check(limits).map(|_| ()).map_err(|wrong| {
+/// A field of a job and its value, as `FIELD=VALUE`.
+#[derive(Debug, Clone)]
+pub(crate) struct Assignment {
+    pub(crate) field: String,
+    pub(crate) value: Box<RawValue>,
+}
+
+impl Assignment {
+    /// Parses `FIELD=VALUE`; a value that is not JSON is text.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let (field, value) = text
+            .split_once('=')
+            .filter(|(field, _)| !field.is_empty())
+            .ok_or_else(|| format!("expected FIELD=VALUE, such as timeout=60, but got `{text}`"))?;
+        let value = match serde_json::from_str::<Box<RawValue>>(value) {
+            Ok(json) => json,
+            Err(_) => serde_json::value::to_raw_value(value).map_err(|error| error.to_string())?,
+        };
+        Ok(Self {
+            field: field.to_owned(),
+            value,
+        })
+    }
+}
+
+/// A job that was made of options, as a worker reads it; the error names the option.
+pub(crate) fn check_job(job: &Job, limits: &MessageLimits) -> Result<Envelope, CommandError> {
+    job.check(limits).map_err(|wrong| {
         CommandError::Input(match &wrong.field {
             Some(field) => format!("--{}: {}", field.replace('_', "-"), wrong.message),
             None => wrong.message,

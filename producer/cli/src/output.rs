@@ -8,7 +8,7 @@ use std::{
 
 use clap::ArgMatches;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::render::table::Width;
 
@@ -45,6 +45,59 @@ impl Format {
     }
 }
 
+/// The format of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ListFormat {
+    /// Text for people
+    #[default]
+    Text,
+    /// JSON for programs: one document
+    Json,
+    /// JSON Lines: an object per line
+    Jsonl,
+}
+
+/// The options of a command that prints a list as a table.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct ListOutput {
+    /// Show all columns of tables, however narrow the terminal is
+    #[arg(long)]
+    wide: bool,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ListFormat,
+}
+
+impl ListOutput {
+    /// Prints the rows as JSON Lines, the document as JSON, or the text that describes it at the width.
+    pub(crate) fn print_with<T: Serialize>(
+        self,
+        document: &impl Serialize,
+        rows: impl IntoIterator<Item = T>,
+        text: impl FnOnce(Width) -> String,
+    ) {
+        match self.format {
+            ListFormat::Text => line(text(width(self.wide))),
+            ListFormat::Json => json(document),
+            ListFormat::Jsonl => rows.into_iter().for_each(|row| json_line(&row)),
+        }
+    }
+
+    /// As [`Self::print_with`], for a list that is its own document.
+    pub(crate) fn print_rows<T: Serialize>(self, rows: &[T], text: impl FnOnce(Width) -> String) {
+        self.print_with(&rows, rows, text);
+    }
+}
+
+/// The width that tables have to fit.
+fn width(is_wide: bool) -> Width {
+    if is_wide {
+        Width::UNLIMITED
+    } else {
+        Width::of_terminal()
+    }
+}
+
 /// The options of a command that prints a table.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct TableOutput {
@@ -57,18 +110,9 @@ pub(crate) struct TableOutput {
 }
 
 impl TableOutput {
-    /// The width that tables have to fit.
-    pub(crate) fn width(self) -> Width {
-        if self.wide {
-            Width::UNLIMITED
-        } else {
-            Width::of_terminal()
-        }
-    }
-
     /// Prints a document as JSON, or the text that describes it at the width.
     pub(crate) fn print_with(self, document: &impl Serialize, text: impl FnOnce(Width) -> String) {
-        self.format.print_with(document, || text(self.width()));
+        self.format.print_with(document, || text(width(self.wide)));
     }
 }
 
@@ -80,6 +124,14 @@ pub(crate) fn line(text: impl fmt::Display) {
 /// Prints a line to stderr.
 pub(crate) fn note(text: impl fmt::Display) {
     let _closed = writeln!(io::stderr(), "{text}");
+}
+
+/// Prints a line about the result to stderr: with JSON an object.
+pub(crate) fn notice(text: impl fmt::Display) {
+    match messages() {
+        Format::Text => note(text),
+        Format::Json => note(json!({"note": text.to_string()})),
+    }
 }
 
 pub(crate) fn warning(text: impl fmt::Display) {
@@ -110,6 +162,9 @@ pub(crate) fn use_format_of(matches: &ArgMatches) {
         // A subcommand has an option of its own.
         if let Ok(Some(chosen)) = matches.try_get_one("format") {
             format = *chosen;
+        }
+        if let Ok(Some(ListFormat::Json | ListFormat::Jsonl)) = matches.try_get_one("format") {
+            format = Format::Json;
         }
         command = matches.subcommand().map(|(_, matches)| matches);
     }
@@ -142,42 +197,4 @@ pub(crate) fn write_json(to: &mut impl io::Write, document: &impl Serialize) -> 
     serde_json::to_writer_pretty(&mut *to, document)?;
     to.write_all(b"\n")?;
     to.flush()
-}
-
-/// Serializes a document and merges each `labels` object into its parent.
-pub(crate) fn with_flat_labels(document: &impl Serialize) -> Value {
-    // Our own records always serialize.
-    let mut value = serde_json::to_value(document).unwrap_or_default();
-    flatten_labels(&mut value);
-    value
-}
-
-fn flatten_labels(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(flatten_labels),
-        Value::Object(fields) => {
-            if let Some(Value::Object(labels)) = fields.remove("labels") {
-                fields.extend(labels);
-            }
-            // `metadata` belongs to the producer and stays unchanged.
-            let ours = fields.iter_mut().filter(|(name, _)| *name != "metadata");
-            ours.for_each(|(_, value)| flatten_labels(value));
-        }
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn labels_are_flattened_and_metadata_is_unchanged() {
-        let record = json!([{"labels": {"job_id": "a"}, "state": "completed", "metadata": {"labels": {"b": 1}}}]);
-        let expected =
-            json!([{"job_id": "a", "state": "completed", "metadata": {"labels": {"b": 1}}}]);
-        assert_eq!(with_flat_labels(&record), expected);
-    }
 }

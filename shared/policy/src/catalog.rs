@@ -116,6 +116,14 @@ impl ProviderEntry {
         self.enabled == Enabled::On
     }
 
+    /// Whether it can be called, and if not, why, as a sentence.
+    pub fn state(&self) -> String {
+        match &self.enabled {
+            Enabled::On => format!("platform `{}` is on", self.name),
+            Enabled::Off(reason) => format!("platform `{}` is off: {reason}", self.name),
+        }
+    }
+
     /// The cost of an answer for which the provider reported this one; `None` if it follows from the prices.
     pub fn reported_cost(&self, reported: Option<Usd>) -> Option<Usd> {
         reported.filter(|_| self.cost_from == CostSource::Provider && self.billing != Billing::Free)

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// Day (UTC) [default: today]
     #[arg(long, value_name = "YYYY-MM-DD", group = "which")]
     date: Option<NaiveDate>,
-    /// Since: 30m, 2h, 7d, a date, or RFC 3339
+    /// Start of the period: 30m, 2h or 7d ago, a date, or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = options::since, group = "which")]
     since: Option<DateTime<Utc>>,
     /// All time
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// With --since, only before: 2h, 7d, a date, or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = options::since, requires = "since")]
     until: Option<DateTime<Utc>>,
-    /// Only of this tenant
+    /// Only costs of this tenant
     #[arg(long)]
     tenant: Option<String>,
     /// List the costs by this; may be repeated. Days are in UTC. By chain and by queue, every attempt of the period is

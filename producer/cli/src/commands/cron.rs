@@ -39,7 +39,7 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Named {
-    /// Name
+    /// Name of the recurring job
     #[arg(value_parser = CronName::parse)]
     name: CronName,
 }

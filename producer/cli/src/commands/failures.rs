@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Since: 30m, 2h, 7d, a date, or RFC 3339
+    /// Start of the period: 30m, 2h or 7d ago, a date, or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = options::since, default_value = "1h")]
     since: DateTime<Utc>,
     /// What to group by
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     by: Vec<By>,
     #[command(flatten)]
     labels: LabelFilter,
-    /// Only of this platform
+    /// Only failures of this platform
     #[arg(long)]
     platform: Option<String>,
     /// Maximum number of groups

@@ -39,7 +39,7 @@ pub(crate) struct PauseArguments {
 pub(crate) struct ResumeArguments {
     #[command(flatten)]
     what: What,
-    /// Of a provider: also end the hold of its account, which workers do not call because the provider said so
+    /// For a provider: also end the hold on its account, which stops all calls until a time that the provider named
     #[arg(long)]
     now: bool,
     /// Output format

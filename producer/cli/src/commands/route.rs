@@ -133,7 +133,12 @@ mod tests {
     fn candidates_are_listed_in_order() {
         let report = routed(&["-p", "Hi"]).unwrap();
         assert!(report.all_routed());
-        assert_snapshot!(report.to_text(false, Width::UNLIMITED), @r#"
+        assert_snapshot!(report.to_text(false, Width::of(80)), @"
+        #  PLATFORM   MODEL
+        1  openai     gpt-4o-mini
+        2  anthropic  claude-haiku-4-5
+        ");
+        assert_snapshot!(report.to_text(false, Width::of(140)), @r#"
         #  PLATFORM   MODEL
         1  openai     gpt-4o-mini
         2  anthropic  claude-haiku-4-5
@@ -154,7 +159,36 @@ mod tests {
             "chatgpt",
         ];
         let report = routed(&options).unwrap();
-        assert_snapshot!(report.to_text(true, Width::UNLIMITED), @"
+        assert_snapshot!(report.to_text(true, Width::of(80)), @"
+        #  PLATFORM   MODEL                ABOUT  AT MOST  WHY
+        1  openai     gpt-6.1-terra      $0.0025  $0.6400  platform hinted by the job
+        2  anthropic  claude-sonnet-5-5  $0.0050  $1.2801  cheapest of tier standard or
+                                                           above, for its risk and
+                                                           complexity
+        (--wide also shows TIER, BILLING)
+
+        STEP               OUTCOME
+        pin                -
+        hint               openai/gpt-6.1-terra first
+        rule               `medium-risk tests and services` matches no available model:
+                           model `gemini-2.5-pro` has no provider: platform `gemini` is
+                           off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off:
+                           on only if `providers.gemini-cli.enabled` is true in
+                           longshore.yaml
+        tier               at least standard: openai/gpt-6.1-terra,
+                           anthropic/claude-sonnet-5-5
+        keywords           -
+        cost               -
+        prefer_local       -
+        fallback_provider  -
+        max_cost           -
+        needs              -
+        fallback           -
+        escalation         -
+
+        Prompt: about 8 tokens, at most 13
+        ");
+        assert_snapshot!(report.to_text(true, Width::of(140)), @"
         #  PLATFORM   MODEL              TIER      BILLING    ABOUT  AT MOST  WHY
         1  openai     gpt-6.1-terra      standard  paid     $0.0025  $0.6400  platform hinted by the job
         2  anthropic  claude-sonnet-5-5  standard  paid     $0.0050  $1.2801  cheapest of tier standard or above, for its risk and complexity
@@ -162,7 +196,9 @@ mod tests {
         STEP               OUTCOME
         pin                -
         hint               openai/gpt-6.1-terra first
-        rule               `medium-risk tests and services` matches no available model: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in longshore.yaml
+        rule               `medium-risk tests and services` matches no available model: model `gemini-2.5-pro` has no provider: platform `gemini` is
+                           off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in
+                           longshore.yaml
         tier               at least standard: openai/gpt-6.1-terra, anthropic/claude-sonnet-5-5
         keywords           -
         cost               -
@@ -182,8 +218,8 @@ mod tests {
             {
               "candidates": [
                 {
-                  "about_usd": 0.002508,
-                  "at_most_usd": 0.64001625,
+                  "about_usd": "0.002508",
+                  "at_most_usd": "0.64001625",
                   "billing": "paid",
                   "model": "gpt-6.1-terra",
                   "platform": "openai",
@@ -191,8 +227,8 @@ mod tests {
                   "tier": "standard"
                 },
                 {
-                  "about_usd": 0.005016,
-                  "at_most_usd": 1.280052,
+                  "about_usd": "0.005016",
+                  "at_most_usd": "1.280052",
                   "billing": "paid",
                   "model": "claude-sonnet-5-5",
                   "platform": "anthropic",
@@ -200,6 +236,7 @@ mod tests {
                   "tier": "standard"
                 }
               ],
+              "error": null,
               "prompt": "Prove it.",
               "prompt_tokens": {
                 "about": 8,

@@ -7,9 +7,9 @@ mod wait;
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use longshore_client::Receipt;
+use longshore_client::{Client, Receipt};
 use longshore_protocol::{
-    envelope::DEFAULT_TYPE,
+    envelope::{DEFAULT_TYPE, Envelope},
     id::{DEFAULT_QUEUE, ReaderName},
 };
 use serde_json::json;
@@ -21,10 +21,11 @@ use self::{
 use crate::{
     error::{CommandError, Exit},
     input::read_prompt,
-    options,
+    options::{self, Assignment},
     output::{self, Format},
     result_file::OutputFile,
     session::Session,
+    waiting::missing_worker,
 };
 
 #[derive(Debug, Args)]
@@ -45,9 +46,21 @@ pub(crate) struct Arguments {
         help = "Preferred platform: claude_code, chatgpt, gemini, or any other in the configuration [default: the cheapest suitable one]"
     )]
     platform: Option<String>,
-    /// Pin the task to this model
+    /// Model that must answer the task
     #[arg(long)]
     model: Option<String>,
+    /// Harm that a wrong answer would do: low, medium, high
+    #[arg(long)]
+    risk: Option<String>,
+    /// Area of the task, for example core, api, docs
+    #[arg(long)]
+    area: Option<String>,
+    /// Difficulty: simple, medium, complex
+    #[arg(long)]
+    complexity: Option<String>,
+    /// Maximum cost of the task in dollars, all attempts together
+    #[arg(long = "max-cost-usd", value_name = "USD")]
+    max_cost_usd: Option<String>,
     /// Chain under which the cost is summed
     #[arg(long, value_name = "ID")]
     chain_id: Option<String>,
@@ -78,6 +91,10 @@ pub(crate) struct Arguments {
     /// JSON object that is returned with the result
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
+    /// Any other field of a job (docs/PROTOCOL.md), such as temperature=0 or deadline=3600; VALUE is parsed as JSON,
+    /// else taken as text; may be repeated
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = job::other_field)]
+    set: Vec<Assignment>,
     /// Do not fall back to other platforms
     #[arg(long)]
     no_fallback: bool,
@@ -105,12 +122,8 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<E
         .transpose()?;
 
     let client = session.client().await?.queue(queue);
-    if let Some(model) = &arguments.model {
-        // A pushed configuration may have models that the local one lacks.
-        let config = session.fleet_config_or_own(client.broker()).await?;
-        let found = config.catalog.require_model(model);
-        found.map_err(|error| CommandError::Input(format!("--model: {error}")))?;
-    }
+    let envelope = options::check_job(&job, &limits)?;
+    check_names(&arguments, &envelope, &client, session).await?;
     let receipt = client.enqueue(&job).await?;
     if arguments.detach {
         print_receipt(&receipt, arguments.format);
@@ -141,6 +154,35 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<E
         }
     }
     Ok(Exit::success_if(answer.success))
+}
+
+/// Fails for names that the services' configuration does not know, and warns of those that are probably mistyped.
+async fn check_names(
+    arguments: &Arguments,
+    envelope: &Envelope,
+    client: &Client,
+    session: &Session,
+) -> Result<(), CommandError> {
+    // A pushed configuration may have models and words that the local one lacks.
+    let config = session.fleet_config_or_own(client.broker()).await?;
+    if let Some(model) = &arguments.model {
+        let found = config.catalog.require_model(model);
+        found.map_err(|error| CommandError::Input(format!("--model: {error}")))?;
+    }
+    let words = config.routing.check_words(&envelope.routing);
+    words.map_err(|error| CommandError::Input(error.to_string()))?;
+    if let Some(near) = config.routing.suggest_type(&envelope.task_type) {
+        output::warning(format_args!(
+            "no rule names the type `{}`; did you mean `{near}`?",
+            envelope.task_type
+        ));
+    }
+    if arguments.detach
+        && let Some(missing) = missing_worker(client.broker(), client.queue_name()).await?
+    {
+        output::warning(format_args!("{missing}; the task waits"));
+    }
+    Ok(())
 }
 
 fn print_receipt(receipt: &Receipt, format: Format) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     error::{CommandError, Exit},
-    output::{self, TableOutput},
+    output::{self, ListOutput, TableOutput},
     render::{
         table::{Cell, Table, Width, cut, hide, whole},
         text::{grouped, one_line, or_dash},
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
-    output: TableOutput,
+    output: ListOutput,
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,7 +118,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         None => {
             arguments
                 .output
-                .print_with(&rows, |width| worker_table(&rows, now, width));
+                .print_rows(&rows, |width| worker_table(&rows, now, width));
             Ok(Exit::Success)
         }
         Some(Action::Show(options)) => show(&broker, rows, &options, now).await,
@@ -314,7 +314,14 @@ mod tests {
                 idle: Duration::from_secs(14),
             }),
         ];
-        insta::assert_snapshot!(worker_table(&rows, now, Width::UNLIMITED), @r"
+        insta::assert_snapshot!(worker_table(&rows, now, Width::of(80)), @"
+        WORKER     STATE                            IN FLIGHT  SLOTS  QUEUES
+        box-7-abc  running                                  2  1,000  default, bulk
+        box-7-abc  draining, last heartbeat 9s ago          2  1,000  default, bulk
+        box-9-def  dead, last heartbeat 14s ago            12      -  -
+        (--wide also shows VERSION, HOST, UPTIME)
+        ");
+        insta::assert_snapshot!(worker_table(&rows, now, Width::of(140)), @r"
         WORKER     STATE                            VERSION  HOST  IN FLIGHT  SLOTS  UPTIME  QUEUES
         box-7-abc  running                          0.1.0    box           2  1,000  10m     default, bulk
         box-7-abc  draining, last heartbeat 9s ago  0.1.0    box           2  1,000  10m     default, bulk
@@ -340,7 +347,17 @@ mod tests {
                 },
             }],
         };
-        insta::assert_snapshot!(describe_worker(&document, now, Width::UNLIMITED), @"
+        insta::assert_snapshot!(describe_worker(&document, now, Width::of(80)), @"
+        box-7-abc: running
+        Version 0.1.0 on box, process 7, since 2026-11-18T11:06:40Z
+        2 of 1,000 in flight
+
+        JOB     TYPE      PLATFORM  MODEL             SINCE
+        inv-42  research  gemini    gemini-2.5-flash     3s
+
+        … and 1 more (use --limit)
+        ");
+        insta::assert_snapshot!(describe_worker(&document, now, Width::of(140)), @"
         box-7-abc: running
         Version 0.1.0 on box, process 7, since 2026-11-18T11:06:40Z
         2 of 1,000 in flight

@@ -33,6 +33,11 @@ pub(crate) fn minute(time: DateTime<Utc>) -> String {
     format!("{} {zone}", time.format("%Y-%m-%d %H:%M"))
 }
 
+/// A local time of day: `13:00:59`.
+pub(crate) fn time_of_day(time: DateTime<Utc>) -> String {
+    local(time).format("%H:%M:%S").to_string()
+}
+
 /// A local time and its age: `2026-12-01T13:00:00+01:00 (5m ago)`.
 pub(crate) fn with_age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     format!("{} ({} ago)", timestamp(time), age(time, now))

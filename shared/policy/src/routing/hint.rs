@@ -2,11 +2,7 @@
 
 use longshore_protocol::envelope::Envelope;
 
-use super::{
-    Router, StageName, Unroutable,
-    draft::Draft,
-    market::{Why, why_off},
-};
+use super::{Router, StageName, Unroutable, draft::Draft, market::Why};
 
 impl Router {
     /// Moves the hinted platform to the front, with the model that was chosen for it. A hint is
@@ -46,7 +42,7 @@ impl Router {
                 Some(model) => format!("platform `{hint}` does not serve model `{model}`"),
                 None => self.market.without_default(platform),
             },
-            Ok(platform) => why_off(platform),
+            Ok(platform) => platform.state(),
         };
         if !envelope.fallback {
             return Err(Unroutable::alone(&why));

@@ -8,7 +8,7 @@ use longshore_protocol::{
     platform::{Capability, PlatformName, Tier},
 };
 
-use crate::catalog::{Billing, Catalog, Enabled, ModelEntry, ProviderEntry};
+use crate::catalog::{Billing, Catalog, ModelEntry, ProviderEntry};
 
 /// Why a candidate has its rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl Market {
         let known = self.catalog.providers.iter().enumerate();
         match known.into_iter().find(|(_, one)| one.name == *name) {
             Some((at, one)) if one.is_on() => Ok(at),
-            Some((_, one)) => Err(why_off(one)),
+            Some((_, one)) => Err(one.state()),
             None => Err(format!("platform `{name}` is not known")),
         }
     }
@@ -266,13 +266,5 @@ impl Market {
     pub(super) fn listed(&self, indexes: &[CandidateIndex]) -> String {
         let names: Vec<String> = indexes.iter().map(|index| self.called(*index)).collect();
         names.join(", ")
-    }
-}
-
-/// Why a platform cannot be called.
-pub(super) fn why_off(provider: &ProviderEntry) -> String {
-    match &provider.enabled {
-        Enabled::On => format!("platform `{}` is on", provider.name),
-        Enabled::Off(reason) => format!("platform `{}` is off: {reason}", provider.name),
     }
 }

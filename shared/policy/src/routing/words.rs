@@ -5,6 +5,41 @@ use longshore_settings::suggest::closest;
 
 use super::{Conditions, Routing, Unroutable};
 
+/// The job types that have a meaning without any rule.
+const TASK_TYPES: [&str; 10] = [
+    "code_generation",
+    "research",
+    "data_analysis",
+    "refactoring",
+    "documentation",
+    "code_review",
+    "sql_db_work",
+    "testing",
+    "debugging",
+    "planning",
+];
+
+impl Routing {
+    /// Fails if a job's risk or complexity is a word that the configuration does not know.
+    pub fn check_words(&self, inputs: &RoutingInputs) -> Result<(), Unroutable> {
+        Words::new(self).tier(inputs).map(|_| ())
+    }
+
+    /// The known type that was probably meant by one that no rule names. Types are free, so an unknown one is no error.
+    pub fn suggest_type(&self, task_type: &str) -> Option<&str> {
+        let of_rules = self.rules.iter().flat_map(|rule| &rule.when.types);
+        let known = || {
+            TASK_TYPES
+                .into_iter()
+                .chain(of_rules.clone().map(String::as_str))
+        };
+        if known().any(|known| known == task_type) {
+            return None;
+        }
+        closest(task_type, known())
+    }
+}
+
 /// The words that the configuration knows, in lower case.
 #[derive(Debug)]
 pub(super) struct Words {

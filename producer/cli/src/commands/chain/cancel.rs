@@ -13,7 +13,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Arguments {
-    /// Id
+    /// Id of the chain or batch
     #[arg(value_name = "ID", value_parser = ChainId::parse)]
     id: ChainId,
     /// Output format
@@ -51,7 +51,9 @@ pub(in crate::commands) async fn run(
     match arguments.format {
         Format::Text if result == "unknown" => output::error(&text),
         Format::Text => output::line(&text),
-        Format::Json => output::json(&json!({"chain_id": id, "result": result, "text": text})),
+        Format::Json => {
+            output::json(&json!({"id": id, "chain_id": id, "result": result, "text": text}))
+        }
     }
     Ok(Exit::success_if(result == "asked"))
 }

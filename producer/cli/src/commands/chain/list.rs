@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, ChainHead};
 use longshore_ledger::ChainFilter;
 use longshore_protocol::{
-    chain::{ChainKind, ChainState},
+    chain::{ChainId, ChainKind, ChainState},
     clock::local_time,
     event::ChainRecord,
     money::Usd,
@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     error::{CommandError, Exit},
     options,
-    output::{self, Format, TableOutput},
+    output::{self, ListOutput},
     render::{
         money::{dollars, exact},
         table::{Cell, Table, Width, cut, hide, number, state_cell, whole},
@@ -34,17 +34,17 @@ const SEARCHED: usize = 2000;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Arguments {
-    /// Only in this state
+    /// Only those in this state
     #[arg(long, value_parser = state)]
     state: Option<ChainState>,
-    /// Only with this name
+    /// Only those with this name
     #[arg(long)]
     name: Option<String>,
     /// Maximum number of entries
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
-    output: TableOutput,
+    output: ListOutput,
 }
 
 fn state(word: &str) -> Result<ChainState, String> {
@@ -53,36 +53,43 @@ fn state(word: &str) -> Result<ChainState, String> {
 
 #[derive(Debug, Serialize)]
 struct Row {
-    #[serde(flatten)]
-    chain: Listed,
-    #[serde(serialize_with = "exact")]
-    total_cost: Usd,
-}
-
-#[derive(Debug, Serialize)]
-struct Listed {
-    chain_id: String,
+    id: ChainId,
     name: Option<String>,
-    kind: &'static str,
+    kind: ChainKind,
     state: ChainState,
-    steps: u64,
+    total_steps: u64,
+    cost_usd: Usd,
     begun_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    old: OldNames,
+}
+
+/// Names that fields had before; kept for one release.
+#[derive(Debug, Serialize)]
+struct OldNames {
+    chain_id: ChainId,
+    steps: u64,
+    #[serde(serialize_with = "exact")]
+    total_cost: Usd,
 }
 
 impl Row {
     fn new(record: ChainRecord, cost: Usd) -> Self {
         Self {
-            chain: Listed {
-                chain_id: record.chain_id.to_string(),
-                name: record.name,
-                kind: record.kind.as_str(),
-                state: record.state,
+            old: OldNames {
+                chain_id: record.chain_id.clone(),
                 steps: record.steps,
-                begun_at: from_unix_ms(record.begun_ms),
-                ended_at: record.ended_ms.map(from_unix_ms),
+                total_cost: cost,
             },
-            total_cost: cost,
+            id: record.chain_id,
+            name: record.name,
+            kind: record.kind,
+            state: record.state,
+            total_steps: record.steps,
+            cost_usd: cost,
+            begun_at: from_unix_ms(record.begun_ms),
+            ended_at: record.ended_ms.map(from_unix_ms),
         }
     }
 }
@@ -105,25 +112,21 @@ pub(in crate::commands) async fn run(
     // Redis has newer data than Postgres.
     let broker = session.broker().await?;
     let (known, fresh) = redis_chains(&arguments, kind, limit, &broker).await?;
-    rows.retain(|row| !known.contains(&row.chain.chain_id));
+    rows.retain(|row| !known.contains(&row.id));
     rows.extend(fresh);
-    rows.sort_by_key(|row| std::cmp::Reverse((row.chain.begun_at, row.chain.chain_id.clone())));
+    rows.sort_by_key(|row| std::cmp::Reverse((row.begun_at, row.id.clone())));
     rows.truncate(limit);
-    match arguments.output.format {
-        Format::Json => output::json(&rows),
-        Format::Text if rows.is_empty() => output::line(match kind {
-            Some(ChainKind::Batch) => "No batches found.",
-            Some(ChainKind::Chain) | None => "No chains found.",
-        }),
-        Format::Text => {
-            output::line(chain_table(&rows, local_time(), arguments.output.width()));
-            if rows.len() == limit {
-                output::note(format_args!(
-                    "{} shown; there may be more (raise --limit).",
-                    counted(rows.len(), "chain")
-                ));
-            }
-        }
+    let output = arguments.output;
+    output.print_rows(&rows, |width| match kind {
+        Some(ChainKind::Batch) if rows.is_empty() => "No batches found.".to_owned(),
+        _ if rows.is_empty() => "No chains found.".to_owned(),
+        _ => chain_table(&rows, local_time(), width),
+    });
+    if rows.len() == limit {
+        output::notice(format_args!(
+            "{} shown; there may be more (raise --limit).",
+            counted(rows.len(), "chain")
+        ));
     }
     Ok(Exit::Success)
 }
@@ -153,7 +156,7 @@ async fn redis_chains(
     kind: Option<ChainKind>,
     limit: usize,
     broker: &Broker,
-) -> Result<(HashSet<String>, Vec<Row>), CommandError> {
+) -> Result<(HashSet<ChainId>, Vec<Row>), CommandError> {
     let (mut known, mut rows) = (HashSet::new(), Vec::new());
     let mut before = None;
     while known.len() < SEARCHED && rows.len() < limit {
@@ -161,7 +164,7 @@ async fn redis_chains(
         let Some(oldest) = page.last() else { break };
         before = Some(oldest.record.begun_ms);
         for ChainHead { record, cost } in page {
-            known.insert(record.chain_id.to_string());
+            known.insert(record.chain_id.clone());
             let is_match = kind.is_none_or(|kind| kind == record.kind)
                 && arguments.state.is_none_or(|state| state == record.state)
                 && (arguments.name.is_none() || arguments.name == record.name);
@@ -184,17 +187,17 @@ fn chain_table(rows: &[Row], now: DateTime<Utc>, width: Width) -> String {
         whole("AGE").right(),
         cut("NAME"),
     ]);
-    for Row { chain, total_cost } in rows {
-        let end = chain.ended_at.unwrap_or(now);
+    for row in rows {
+        let end = row.ended_at.unwrap_or(now);
         table.add_row([
-            Cell::new(&chain.chain_id),
-            state_cell(chain.state.as_str(), chain.state),
-            Cell::new(chain.kind),
-            number(chain.steps),
-            Cell::new(span_with_tenths(end - chain.begun_at)),
-            Cell::new(dollars(*total_cost)),
-            Cell::new(age(chain.begun_at, now)),
-            Cell::new(one_line(chain.name.as_deref().unwrap_or_default(), 60)),
+            Cell::new(&row.id),
+            state_cell(row.state.as_str(), row.state),
+            Cell::new(row.kind),
+            number(row.total_steps),
+            Cell::new(span_with_tenths(end - row.begun_at)),
+            Cell::new(dollars(row.cost_usd)),
+            Cell::new(age(row.begun_at, now)),
+            Cell::new(one_line(row.name.as_deref().unwrap_or_default(), 60)),
         ]);
     }
     table.fitted(width)
@@ -221,15 +224,20 @@ mod tests {
             Row::new(chain.record, chain.cost)
         };
         let mut nameless = row(ChainState::Running);
-        nameless.chain.name = None;
-        nameless.chain.chain_id = "1795232878059-0".to_owned();
+        nameless.name = None;
+        nameless.id = ChainId::parse("1795232878059-0").unwrap();
         let rows = [row(ChainState::Failed), nameless];
-        let now = rows[0].chain.begun_at + chrono::TimeDelta::seconds(300);
-        insta::assert_snapshot!(chain_table(&rows, now, Width::UNLIMITED), @"
+        let now = rows[0].begun_at + chrono::TimeDelta::seconds(300);
+        insta::assert_snapshot!(chain_table(&rows, now, Width::of(80)), @"
         ID               STATE    KIND   STEPS  TIME   COST     AGE  NAME
         report-7         failed   chain      6  12.3s  $0.0113   5m  weekly report
         1795232878059-0  running  chain      6  5m     $0.0113   5m
         ");
-        insta::assert_snapshot!(serde_json::to_string(&rows[0]).unwrap(), @r#"{"chain_id":"report-7","name":"weekly report","kind":"chain","state":"failed","steps":6,"begun_at":"2026-11-21T03:47:58.059Z","ended_at":"2026-11-21T03:48:10.404Z","total_cost":0.0113004}"#);
+        insta::assert_snapshot!(chain_table(&rows, now, Width::of(140)), @"
+        ID               STATE    KIND   STEPS  TIME   COST     AGE  NAME
+        report-7         failed   chain      6  12.3s  $0.0113   5m  weekly report
+        1795232878059-0  running  chain      6  5m     $0.0113   5m
+        ");
+        insta::assert_snapshot!(serde_json::to_string(&rows[0]).unwrap(), @r#"{"id":"report-7","name":"weekly report","kind":"chain","state":"failed","total_steps":6,"cost_usd":"0.0113004","begun_at":"2026-11-21T03:47:58.059Z","ended_at":"2026-11-21T03:48:10.404Z","chain_id":"report-7","steps":6,"total_cost":0.0113004}"#);
     }
 }

@@ -18,7 +18,7 @@ const CHUNK: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Arguments {
-    /// Id
+    /// Id of the chain or batch
     #[arg(value_name = "ID", value_parser = ChainId::parse)]
     id: ChainId,
     /// Output format
@@ -73,7 +73,9 @@ pub(in crate::commands) async fn run(
         Format::Text if result == "unknown" => output::error(&text),
         Format::Text => output::line(&text),
         Format::Json => {
-            output::json(&json!({"chain_id": id, "result": result, "again": again, "text": text}));
+            output::json(
+                &json!({"id": id, "chain_id": id, "result": result, "again": again, "text": text}),
+            );
         }
     }
     Ok(Exit::success_if(result == "again"))

@@ -100,7 +100,7 @@ fn with_file_name(file: &Path, faults: &str) -> String {
 }
 
 fn print_detached(id: &ChainId, format: Format) {
-    format.print_with(&json!({ "chain_id": id }), || {
+    format.print_with(&json!({"id": id, "chain_id": id}), || {
         format!(
             "Chain: {id}\n\nThe chain runs in the background. Check it with `longshore chain show {id}`, wait for it with \
              `longshore chain wait {id}`"

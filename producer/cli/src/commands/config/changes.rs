@@ -81,17 +81,42 @@ mod tests {
             "retry: { max_retries: 5, jitter: 0 }\n\
              providers: { mine: { base_url: 'http://gpu:8000/v1', default_model: m } }\n",
         );
-        insta::assert_snapshot!(change_table(&config_changes(&now, &then), Width::UNLIMITED), @r"
-        SETTING                      NOW                                                                                                                                                                                       THEN
-        retry.jitter                 3s                                                                                                                                                                                        0ms
-        providers.mine               -                                                                                                                                                                                         on, openai at http://gpu:8000/v1, default_model m, no key
-        retries.patient.max_retries  20                                                                                                                                                                                        -
-        retries.patient.max_repairs  1                                                                                                                                                                                         -
-        retries.patient.base_delay   1s                                                                                                                                                                                        -
-        retries.patient.max_delay    1m                                                                                                                                                                                        -
-        retries.patient.jitter       3s                                                                                                                                                                                        -
-        retries.patient.hold_limit   10s                                                                                                                                                                                       -
-        models.openai/gpt-4o         fast, context 128000, answer 16384, $2.5 in, $10 out, $1.25 cached; batch_discount 0.5 (per million), for code analysis planning review docs simple_tasks tools json_schema vision files  -
+        insta::assert_snapshot!(change_table(&config_changes(&now, &then), Width::of(80)), @"
+        SETTING                      NOW                        THEN
+        retry.jitter                 3s                         0ms
+        providers.mine               -                          on, openai at
+                                                                http://gpu:8000/v1,
+                                                                default_model m, no key
+        retries.patient.max_retries  20                         -
+        retries.patient.max_repairs  1                          -
+        retries.patient.base_delay   1s                         -
+        retries.patient.max_delay    1m                         -
+        retries.patient.jitter       3s                         -
+        retries.patient.hold_limit   10s                        -
+        models.openai/gpt-4o         fast, context 128000,      -
+                                     answer 16384, $2.5 in,
+                                     $10 out, $1.25 cached;
+                                     batch_discount 0.5 (per
+                                     million), for code
+                                     analysis planning review
+                                     docs simple_tasks tools
+                                     json_schema vision files
+        ");
+        insta::assert_snapshot!(change_table(&config_changes(&now, &then), Width::of(140)), @"
+        SETTING                      NOW                                                      THEN
+        retry.jitter                 3s                                                       0ms
+        providers.mine               -                                                        on, openai at http://gpu:8000/v1, default_model m, no
+                                                                                              key
+        retries.patient.max_retries  20                                                       -
+        retries.patient.max_repairs  1                                                        -
+        retries.patient.base_delay   1s                                                       -
+        retries.patient.max_delay    1m                                                       -
+        retries.patient.jitter       3s                                                       -
+        retries.patient.hold_limit   10s                                                      -
+        models.openai/gpt-4o         fast, context 128000, answer 16384, $2.5 in, $10 out,    -
+                                     $1.25 cached; batch_discount 0.5 (per million), for
+                                     code analysis planning review docs simple_tasks tools
+                                     json_schema vision files
         ");
         assert_eq!(config_changes(&now, &now), []);
     }

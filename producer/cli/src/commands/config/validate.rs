@@ -37,11 +37,8 @@ struct Validation {
 /// A problem with its location.
 #[derive(Debug, Serialize)]
 struct ProblemDocument {
-    #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     variable: Option<String>,
     text: String,
 }

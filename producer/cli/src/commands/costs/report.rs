@@ -46,14 +46,12 @@ impl fmt::Display for Period {
 /// The costs of a period.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    #[serde(skip_serializing_if = "Option::is_none")]
     date: Option<NaiveDate>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<DateTime<Utc>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<DateTime<Utc>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<String>,
+    cost_usd: Usd,
+    /// The name of `cost_usd` before; kept for one release.
     #[serde(serialize_with = "exact")]
     total_cost: Usd,
     total_tasks: u64,
@@ -62,9 +60,10 @@ pub(super) struct Report {
     cancelled_attempts: u64,
     lost_attempts: u64,
     unknown_cost_attempts: u64,
+    unknown_cost_at_most_usd: Usd,
+    /// The name of it before; kept for one release.
     #[serde(serialize_with = "exact")]
     unknown_cost_at_most: Usd,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reported: Option<Reported>,
     /// Those that the JSON document always has, and those that were asked for.
     #[serde(flatten, serialize_with = "by_section")]
@@ -105,6 +104,7 @@ impl Report {
             since,
             until,
             tenant: filter.tenant.clone(),
+            cost_usd: summary.total_cost,
             total_cost: summary.total_cost,
             total_tasks: summary.total_tasks,
             total_attempts: summary.total_attempts,
@@ -112,6 +112,7 @@ impl Report {
             cancelled_attempts: summary.cancelled_attempts,
             lost_attempts: summary.lost_attempts,
             unknown_cost_attempts: summary.unknown_cost_attempts,
+            unknown_cost_at_most_usd: summary.reserved_unknown_usd,
             unknown_cost_at_most: summary.reserved_unknown_usd,
             reported: summary.reported.map(Reported::from),
             shown: if asked.is_empty() {
@@ -207,6 +208,9 @@ impl Section {
 /// The JSON of the costs that providers reported.
 #[derive(Debug, Serialize)]
 struct Reported {
+    cost_usd: Usd,
+    difference_usd: Usd,
+    /// The names of both before; kept for one release.
     #[serde(serialize_with = "exact")]
     cost: Usd,
     #[serde(serialize_with = "exact")]
@@ -217,6 +221,8 @@ struct Reported {
 impl From<ReportedCosts> for Reported {
     fn from(reported: ReportedCosts) -> Self {
         Self {
+            cost_usd: reported.cost_usd,
+            difference_usd: reported.difference_usd,
             cost: reported.cost_usd,
             difference: reported.difference_usd,
             attempts: reported.attempts,
@@ -229,6 +235,8 @@ impl From<ReportedCosts> for Reported {
 struct Figures {
     tasks: u64,
     attempts: u64,
+    cost_usd: Usd,
+    /// The name of `cost_usd` before; kept for one release.
     #[serde(serialize_with = "exact")]
     cost: Usd,
     unknown_cost_attempts: u64,
@@ -243,6 +251,7 @@ impl Serialize for ByName<'_> {
             let figures = Figures {
                 tasks: line.tasks,
                 attempts: line.attempts,
+                cost_usd: line.cost_usd,
                 cost: line.cost_usd,
                 unknown_cost_attempts: line.unknown_cost_attempts,
             };

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     error::{CommandError, Exit},
-    output::TableOutput,
+    output::ListOutput,
     render::{
         table::{Cell, Table, Width, hide, number, whole},
         time::timestamp,
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    output: TableOutput,
+    output: ListOutput,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let jobs: Vec<Listed> = standing.map(Listed::new).collect::<Result<_, _>>()?;
     arguments
         .output
-        .print_with(&jobs, |width| cron_table(&jobs, width));
+        .print_rows(&jobs, |width| cron_table(&jobs, width));
     Ok(Exit::Success)
 }
 
@@ -136,7 +136,13 @@ mod tests {
                 Some(1_800_000_000),
             ),
         ];
-        insta::assert_snapshot!(cron_table(&jobs, Width::UNLIMITED), @"
+        insta::assert_snapshot!(cron_table(&jobs, Width::of(80)), @"
+        NAME            WHEN                       NEXT                    RAN  SKIPPED
+        nightly-report  0 3 * * * (Europe/Berlin)  paused                1,234        7
+        poll            every 30s                  2027-01-15T08:00:00Z  1,234        7
+        (--wide also shows QUEUE, LAST, FROM)
+        ");
+        insta::assert_snapshot!(cron_table(&jobs, Width::of(140)), @"
         NAME            WHEN                       QUEUE    NEXT                  LAST                    RAN  SKIPPED  FROM
         nightly-report  0 3 * * * (Europe/Berlin)  default  paused                -                     1,234        7  config
         poll            every 30s                  bulk     2027-01-15T08:00:00Z  2027-01-15T07:59:30Z  1,234        7  command

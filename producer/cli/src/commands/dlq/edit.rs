@@ -7,7 +7,6 @@ use longshore_protocol::{
     envelope::{Envelope, MessageLimits, RawMessage, parse},
 };
 use longshore_settings::Environment;
-use serde_json::value::RawValue;
 
 use super::{
     find_dead_letter,
@@ -17,6 +16,7 @@ use super::{
 use crate::{
     error::{CommandError, Exit},
     input::{read_text, read_text_or_stdin},
+    options::Assignment,
     output,
     session::Session,
 };
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     #[arg(value_parser = parse_id)]
     id: String,
     /// Set a field; VALUE is parsed as JSON, else taken as text; null removes the field
-    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = parse_assignment, conflicts_with_all = ["file", "editor"])]
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = Assignment::parse, conflicts_with_all = ["file", "editor"])]
     set: Vec<Assignment>,
     /// Replace the whole message with the JSON of this file; `-` reads stdin
     #[arg(long, value_name = "FILE", conflicts_with = "editor")]
@@ -38,28 +38,6 @@ pub(super) struct Arguments {
     /// Save the message even if it is malformed
     #[arg(long)]
     force: bool,
-}
-
-/// A field and its new value.
-#[derive(Debug, Clone)]
-struct Assignment {
-    field: String,
-    value: Box<RawValue>,
-}
-
-fn parse_assignment(text: &str) -> Result<Assignment, String> {
-    let (field, value) = text
-        .split_once('=')
-        .filter(|(field, _)| !field.is_empty())
-        .ok_or_else(|| format!("expected FIELD=VALUE, such as timeout=60, but got `{text}`"))?;
-    let value = match serde_json::from_str::<Box<RawValue>>(value) {
-        Ok(json) => json,
-        Err(_) => serde_json::value::to_raw_value(value).map_err(|error| error.to_string())?,
-    };
-    Ok(Assignment {
-        field: field.to_owned(),
-        value,
-    })
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
@@ -227,7 +205,7 @@ mod tests {
     fn set(dead_letter: &mut DeadLetter, assignments: &[&str], force: bool) -> Result<(), String> {
         let set: Vec<_> = assignments
             .iter()
-            .map(|assignment| parse_assignment(assignment).unwrap())
+            .map(|assignment| Assignment::parse(assignment).unwrap())
             .collect();
         let fields = assign_fields(Form::from_kept(&dead_letter.message), &set)?;
         set_message(dead_letter, fields, &MessageLimits::default(), force)
@@ -235,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_value_that_is_not_json_is_text() {
-        let value = |text| parse_assignment(text).unwrap().value.get().to_owned();
+        let value = |text| Assignment::parse(text).unwrap().value.get().to_owned();
         assert_eq!(value("timeout=60"), "60");
         assert_eq!(value("prompt=Name three colours"), "\"Name three colours\"");
         assert_eq!(value("prompt=a=b"), "\"a=b\"");
@@ -244,7 +222,7 @@ mod tests {
         assert_eq!(value("metadata={\"a\": [1]}"), "{\"a\": [1]}");
         for wrong in ["prompt", "=5"] {
             assert!(
-                parse_assignment(wrong)
+                Assignment::parse(wrong)
                     .unwrap_err()
                     .starts_with("expected FIELD=VALUE"),
                 "{wrong}"

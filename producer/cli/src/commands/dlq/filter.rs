@@ -12,31 +12,31 @@ use crate::options;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(super) struct Filter {
-    /// Only of this type
+    /// Only dead letters of this job type
     #[arg(long = "type", value_name = "TYPE")]
     task_type: Option<String>,
-    /// Only if this platform failed last
+    /// Only dead letters whose last attempt called this platform
     #[arg(long)]
     platform: Option<String>,
-    /// Only with this reason, as shown in the list
+    /// Only dead letters with this reason, as shown in the list
     #[arg(long)]
     reason: Option<String>,
-    /// Only with this text in the error, in capitals or not
+    /// Only dead letters whose error contains this text, in upper or lower case
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
-    /// Only dead since: 30m, 2h, 7d, a date, or RFC 3339
+    /// Only dead letters written since then: 30m, 2h or 7d ago, a date, or a time in RFC 3339
     #[arg(long, value_parser = options::since)]
     since: Option<DateTime<Utc>>,
-    /// Only dead before: 7d (older than seven days), a date, or RFC 3339
+    /// Only dead letters written before then: 7d (more than seven days ago), a date, or a time in RFC 3339
     #[arg(long, value_parser = options::since)]
     until: Option<DateTime<Utc>>,
-    /// Only of this tenant
+    /// Only dead letters of this tenant
     #[arg(long)]
     tenant: Option<String>,
-    /// Only of this chain
+    /// Only dead letters of this chain
     #[arg(long)]
     chain_id: Option<String>,
-    /// Only from this queue
+    /// Only dead letters from this queue
     #[arg(long, value_parser = QueueName::parse)]
     queue: Option<QueueName>,
 }

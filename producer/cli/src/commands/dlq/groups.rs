@@ -87,6 +87,11 @@ struct Group {
 }
 
 impl Breakdown {
+    /// A row of each group.
+    pub(super) fn rows(&self) -> impl Iterator<Item = impl Serialize> {
+        self.groups.iter()
+    }
+
     /// Counts the dead letters that match the query, which lists the newest first, and keeps the `limit` largest groups.
     pub(super) async fn count(
         broker: &Broker,
@@ -206,7 +211,16 @@ mod tests {
             tally.add(now.timestamp_millis() - ago_ms, &record);
         }
         let groups = tally.into_breakdown(2);
-        insta::assert_snapshot!(groups.describe(now, Width::UNLIMITED), @"
+        insta::assert_snapshot!(groups.describe(now, Width::of(80)), @"
+        COUNT  REASON     PLATFORM  NEWEST  EXAMPLE
+            2  exhausted  sim          60s  inv-1
+            1  exhausted  -             0s  inv-0
+
+        4 dead letters in 3 groups, 2 shown
+
+        Next: longshore dlq show inv-1
+        ");
+        insta::assert_snapshot!(groups.describe(now, Width::of(140)), @"
         COUNT  REASON     PLATFORM  NEWEST  EXAMPLE
             2  exhausted  sim          60s  inv-1
             1  exhausted  -             0s  inv-0

@@ -15,8 +15,9 @@ use super::{
     note_unreadable,
 };
 use crate::{
+    documents::DeadLetterDocument,
     error::{CommandError, Exit},
-    output::TableOutput,
+    output::{self, ListFormat, ListOutput},
     render::{
         table::{Table, Width, cut, hide, whole},
         text::{counted, grouped, one_line, or_dash},
@@ -42,18 +43,25 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CURSOR", conflicts_with = "group_by")]
     after: Option<DeadLetterCursor>,
     #[command(flatten)]
-    output: TableOutput,
+    output: ListOutput,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Listed {
     /// The number of all dead letters, whatever the filter.
     total: u64,
     /// The cursor of the next page, if more dead letters match.
-    #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
-    #[serde(rename = "letters")]
     dead_letters: Vec<DeadLetterRecord>,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    total: u64,
+    next: Option<&'a str>,
+    dead_letters: &'a [DeadLetterDocument<'a>],
+    /// The name of `dead_letters` before; kept for one release.
+    letters: &'a [DeadLetterDocument<'a>],
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
@@ -68,7 +76,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         let groups = Breakdown::count(&broker, query, arguments.group_by, limit).await?;
         arguments
             .output
-            .print_with(&groups, |width| groups.describe(local_time(), width));
+            .print_with(&groups, groups.rows(), |width| {
+                groups.describe(local_time(), width)
+            });
         return Ok(Exit::Success);
     }
     let (dead_letters, next) = page(&broker, query, limit).await?;
@@ -77,9 +87,23 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         next: next.map(|next| next.to_string()),
         dead_letters,
     };
-    arguments.output.print_with(&listed, |width| {
+    let documents: Vec<_> = listed
+        .dead_letters
+        .iter()
+        .map(DeadLetterDocument::new)
+        .collect();
+    let document = Document {
+        total: listed.total,
+        next: listed.next.as_deref(),
+        dead_letters: &documents,
+        letters: &documents,
+    };
+    arguments.output.print_with(&document, &documents, |width| {
         dead_letter_table(&listed, local_time(), width)
     });
+    if let (ListFormat::Jsonl, Some(next)) = (arguments.output.format, &listed.next) {
+        output::notice(format_args!("next page: --after {next}"));
+    }
     Ok(Exit::Success)
 }
 
@@ -171,7 +195,14 @@ mod tests {
             next: Some("1790000000000:bulk:9-0".to_owned()),
             dead_letters: vec![example_dead_letter("inv-42", &[]).record, malformed],
         };
-        insta::assert_snapshot!(dead_letter_table(&listed, now, Width::UNLIMITED), @"
+        insta::assert_snapshot!(dead_letter_table(&listed, now, Width::of(80)), @"
+        ID        AGE  REASON     TYPE      PLATFORM  ATTEMPTS  ERROR
+        inv-42     5m  exhausted  research  sim              3  All platforms failed.
+        bulk:9-0   5m  not_json   -         -                0  expected `job` to be a …
+
+        1,234 dead letters, 2 shown; next page: --after 1790000000000:bulk:9-0
+        ");
+        insta::assert_snapshot!(dead_letter_table(&listed, now, Width::of(140)), @"
         ID        AGE  REASON     TYPE      PLATFORM  ATTEMPTS  ERROR
         inv-42     5m  exhausted  research  sim              3  All platforms failed.
         bulk:9-0   5m  not_json   -         -                0  expected `job` to be a JSON object, but it is not JSON:  [31…

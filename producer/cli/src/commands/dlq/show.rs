@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
+    checkpoint::Checkpoint,
     clock::local_time,
     dead_letter::{DeadLetter, StoredMessage},
     envelope::{MessageLimits, RawMessage, parse},
@@ -16,6 +17,7 @@ use super::{
     parse_id, unknown_dead_letter,
 };
 use crate::{
+    documents::DeadLetterDocument,
     error::{CommandError, Exit},
     output::{self, TableOutput},
     render::{
@@ -36,9 +38,14 @@ pub(super) struct Arguments {
     output: TableOutput,
 }
 
+/// The document, and what the text describes.
 #[derive(Debug, Serialize)]
-struct DeadLetterDocument<'a> {
+struct Shown<'a> {
     #[serde(flatten)]
+    record: DeadLetterDocument<'a>,
+    message: &'a StoredMessage,
+    checkpoint: &'a Checkpoint,
+    #[serde(skip)]
     dead_letter: &'a DeadLetter,
     /// The time of death by Redis's clock.
     dead_since: DateTime<Utc>,
@@ -54,7 +61,10 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         return Ok(Exit::Failure);
     };
     let malformed = message_fault(&dead_letter.message, &session.config.limits);
-    let shown = DeadLetterDocument {
+    let shown = Shown {
+        record: DeadLetterDocument::new(&dead_letter.record),
+        message: &dead_letter.message,
+        checkpoint: &dead_letter.checkpoint,
         dead_since: from_unix_ms(died),
         advice: advice(&dead_letter, malformed.as_deref()),
         malformed,
@@ -108,11 +118,7 @@ fn advice(dead_letter: &DeadLetter, malformed: Option<&str>) -> String {
     }
 }
 
-fn describe_dead_letter(
-    shown: &DeadLetterDocument<'_>,
-    now: DateTime<Utc>,
-    width: Width,
-) -> String {
+fn describe_dead_letter(shown: &Shown<'_>, now: DateTime<Utc>, width: Width) -> String {
     let record = &shown.dead_letter.record;
     let checkpoint = &shown.dead_letter.checkpoint;
     let mut lines: Vec<(&str, String)> = vec![
@@ -175,13 +181,37 @@ mod tests {
     fn a_dead_letter_is_shown_in_full() {
         let dead_letter = example_dead_letter("bulk:9-0", &[("job", r#"{"prompt":5}"#)]);
         let malformed = message_fault(&dead_letter.message, &MessageLimits::default());
-        let shown = DeadLetterDocument {
+        let shown = Shown {
+            record: DeadLetterDocument::new(&dead_letter.record),
+            message: &dead_letter.message,
+            checkpoint: &dead_letter.checkpoint,
             advice: advice(&dead_letter, malformed.as_deref()),
             malformed,
             dead_since: dead_letter.record.at,
             dead_letter: &dead_letter,
         };
-        insta::assert_snapshot!(describe_dead_letter(&shown, "2026-12-01T14:00:00Z".parse().unwrap(), Width::UNLIMITED), @r#"
+        insta::assert_snapshot!(describe_dead_letter(&shown, "2026-12-01T14:00:00Z".parse().unwrap(), Width::of(80)), @r#"
+        Dead letter  bulk:9-0
+        Reason       exhausted
+        Error        All platforms failed.
+        Malformed    field `prompt`: expected text, but got 5
+        Dead since   2026-12-01T12:00:00Z (2h ago)
+        Enqueued     2026-12-01T12:00:00Z (2h ago)
+        Queue        default (entry 1-0)
+        Type         research
+        Platform     sim
+        Tenant       acme
+        Attempts     3
+        Cost         $0
+
+        --- Message ---
+        job: {
+          "prompt": 5
+        }
+
+        Fix the message: longshore dlq edit bulk:9-0 --set FIELD=VALUE (or --editor, or --file job.json), then: longshore dlq replay bulk:9-0
+        "#);
+        insta::assert_snapshot!(describe_dead_letter(&shown, "2026-12-01T14:00:00Z".parse().unwrap(), Width::of(140)), @r#"
         Dead letter  bulk:9-0
         Reason       exhausted
         Error        All platforms failed.

@@ -22,7 +22,6 @@ pub(super) struct Check {
     status: CheckStatus,
     text: String,
     /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
 }
 

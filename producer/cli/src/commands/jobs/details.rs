@@ -3,9 +3,15 @@
 use chrono::{DateTime, Utc};
 use longshore_client::{JobId, JobSnapshot, JobState, Location, Outcome, Usd};
 use longshore_ledger::JobHistory;
-use longshore_protocol::{envelope::Envelope, event::AttemptRecord};
+use longshore_protocol::{
+    envelope::Envelope,
+    event::{AttemptRecord, DeadLetterResolution},
+    id::EntryId,
+};
 use serde::Serialize;
 
+use super::parked::parked_state;
+use crate::documents::{AttemptDocument, DeadLetterDocument, JobDocument};
 use crate::render::{
     attempts::{checkpoint_attempts, recorded_attempts},
     decisions::routing_decisions,
@@ -18,8 +24,8 @@ use crate::render::{
 /// Characters of a prompt that are shown.
 const PROMPT_HEAD: usize = 200;
 
-/// Everything known about a job; also the JSON document.
-#[derive(Debug, Serialize)]
+/// Everything known about a job.
+#[derive(Debug)]
 pub(super) struct JobDetails {
     pub(super) id: JobId,
     /// Where the job is.
@@ -33,11 +39,83 @@ pub(super) struct JobDetails {
     /// Why the Postgres query failed.
     pub(super) record_error: Option<String>,
     /// The job in Redis.
-    #[serde(skip)]
     pub(super) found: Option<JobSnapshot>,
     /// The job as its producer wrote it.
-    #[serde(skip)]
     pub(super) envelope: Option<Envelope>,
+}
+
+/// The details as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct DetailsDocument<'a> {
+    id: &'a JobId,
+    state: &'static str,
+    now: &'a Location,
+    why: &'a str,
+    outcome: Option<&'a Outcome>,
+    record: Option<HistoryDocument<'a>>,
+    record_error: Option<&'a str>,
+}
+
+/// A job in Postgres with everything that belongs to it.
+#[derive(Debug, Serialize)]
+struct HistoryDocument<'a> {
+    #[serde(flatten)]
+    job: JobDocument<'a>,
+    /// The attempts, in order.
+    history: Vec<AttemptDocument<'a>>,
+    dead_letters: Vec<RecordedDeadLetter<'a>>,
+    dropped: Vec<DroppedMessage<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct RecordedDeadLetter<'a> {
+    #[serde(flatten)]
+    dead_letter: DeadLetterDocument<'a>,
+    archived_at: Option<DateTime<Utc>>,
+    resolution: Option<DeadLetterResolution>,
+    gone_at: Option<DateTime<Utc>>,
+}
+
+/// A message that was dropped as a duplicate of the job.
+#[derive(Debug, Serialize)]
+struct DroppedMessage<'a> {
+    entry_id: &'a EntryId,
+    at: DateTime<Utc>,
+}
+
+impl JobDetails {
+    pub(super) fn document(&self) -> DetailsDocument<'_> {
+        DetailsDocument {
+            id: &self.id,
+            state: job_state(self),
+            now: &self.now,
+            why: &self.why,
+            outcome: self.outcome.as_ref(),
+            record: self.record.as_ref().map(HistoryDocument::new),
+            record_error: self.record_error.as_deref(),
+        }
+    }
+}
+
+impl<'a> HistoryDocument<'a> {
+    fn new(record: &'a JobHistory) -> Self {
+        let dead_letters = record.dead_letters.iter().map(|row| RecordedDeadLetter {
+            dead_letter: DeadLetterDocument::new(&row.dead),
+            archived_at: row.archived_at,
+            resolution: row.resolution,
+            gone_at: row.gone_at,
+        });
+        let dropped = record.dropped.iter().map(|message| DroppedMessage {
+            entry_id: &message.entry_id,
+            at: message.at,
+        });
+        Self {
+            job: JobDocument::new(&record.row, None),
+            history: record.history.iter().map(AttemptDocument::new).collect(),
+            dead_letters: dead_letters.collect(),
+            dropped: dropped.collect(),
+        }
+    }
 }
 
 /// The details as text.
@@ -206,17 +284,10 @@ fn job_state(details: &JobDetails) -> &'static str {
             .as_ref()
             .map_or("ended", |outcome| outcome.state.as_str()),
         Location::Dead => JobState::Discarded.as_str(),
-        Location::Waiting { .. } => {
-            let retried = details
-                .found
-                .as_ref()
-                .and_then(|found| found.checkpoint.as_ref())
-                .is_some_and(|checkpoint| checkpoint.attempts > 0);
-            if retried {
-                JobState::Retryable.as_str()
-            } else {
-                JobState::Scheduled.as_str()
-            }
+        Location::Waiting { lane, .. } => {
+            let found = details.found.as_ref();
+            let attempts = found.and_then(|found| Some(found.checkpoint.as_ref()?.attempts));
+            parked_state(lane, attempts.unwrap_or_default()).as_str()
         }
         Location::Available { .. } => JobState::Available.as_str(),
         Location::Running { .. } => JobState::Running.as_str(),

@@ -17,13 +17,14 @@ use longshore_protocol::{
     event::JobRecord,
     id::EntryId,
 };
-use serde::Serialize;
 use serde_json::Value;
 
+use super::parked::parked_state;
 use crate::{
+    documents::JobDocument,
     error::{CommandError, Exit},
     options::{self, LabelFilter},
-    output::{self, Format, TableOutput},
+    output::{self, ListOutput},
     render::{
         lane::wait_reason,
         table::{Cell, Table, Width, cut, hide, state_cell, whole},
@@ -41,27 +42,27 @@ const PROMPT_HEAD: usize = 40;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Only in this state
+    /// Only jobs in this state
     #[arg(long, value_parser = state)]
     state: Option<JobState>,
     #[command(flatten)]
     labels: LabelFilter,
-    /// Only jobs that this platform answered, or that called it last
+    /// Only jobs whose last attempt called this platform
     #[arg(long)]
     platform: Option<String>,
-    /// Only whose last attempt was on this model; with --since
+    /// Only jobs whose last attempt called this model; requires --since
     #[arg(long, requires = "since")]
     model: Option<String>,
-    /// Only with this class of error: timeout, overloaded, ... (see `longshore failures`)
+    /// Only jobs that failed with this error class, such as timeout or overloaded (see `longshore failures`)
     #[arg(long, value_name = "CLASS")]
     error_class: Option<String>,
-    /// Only with this text in the error, in capitals or not
+    /// Only jobs whose error contains this text, in upper or lower case
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
-    /// Only with this member of the metadata, such as customer=acme or priority=3; may be repeated; with --since
+    /// Only jobs whose metadata has this member, such as customer=acme or priority=3; repeat for several; requires --since
     #[arg(long, value_name = "KEY=VALUE", value_parser = member, requires = "since")]
     metadata: Vec<(String, Value)>,
-    /// Only received since: 30m, 2h, 7d, a date, or RFC 3339
+    /// Only jobs received since then: 30m, 2h or 7d ago, a date, or a time in RFC 3339
     #[arg(long, value_parser = options::since)]
     since: Option<DateTime<Utc>>,
     /// Start after this cursor, which the previous page prints: time and id of a job, TIME/ID
@@ -71,7 +72,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
-    output: TableOutput,
+    output: ListOutput,
 }
 
 /// The position of a job in the list.
@@ -203,12 +204,16 @@ impl Arguments {
 }
 
 /// A job, and what it waits for if its state does not show it.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Row {
-    #[serde(flatten)]
     row: JobRow,
-    #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<String>,
+}
+
+impl Row {
+    fn document(&self) -> JobDocument<'_> {
+        JobDocument::new(&self.row, self.waits_for.as_deref())
+    }
 }
 
 impl From<JobRow> for Row {
@@ -256,25 +261,24 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         std::cmp::Reverse((enqueued_at, job_id))
     });
     rows.truncate(usize::try_from(arguments.limit).unwrap_or(usize::MAX));
-    match arguments.output.format {
-        Format::Json => output::json(&output::with_flat_labels(&rows)),
-        Format::Text if rows.is_empty() => output::line("No jobs found."),
-        Format::Text => {
-            output::line(job_table(&rows, local_time(), arguments.output.width()));
-            let full = rows.len() == usize::try_from(arguments.limit).unwrap_or(usize::MAX);
-            if let Some(last) = rows.last().filter(|_| full) {
-                output::note(format_args!(
-                    "{} shown; next page: --after {}",
-                    counted(rows.len(), "job"),
-                    Cursor::at(&last.row.job)
-                ));
-            }
-        }
+    let documents: Vec<JobDocument<'_>> = rows.iter().map(Row::document).collect();
+    let output = arguments.output;
+    output.print_rows(&documents, |width| job_table(&rows, local_time(), width));
+    let full = rows.len() == usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    if let Some(last) = rows.last().filter(|_| full) {
+        output::notice(format_args!(
+            "{} shown; next page: --after {}",
+            counted(rows.len(), "job"),
+            Cursor::at(&last.row.job)
+        ));
     }
     Ok(Exit::Success)
 }
 
 fn job_table(rows: &[Row], now: DateTime<Utc>, width: Width) -> String {
+    if rows.is_empty() {
+        return "No jobs found.".to_owned();
+    }
     let any_waits = rows.iter().any(|row| row.waits_for.is_some());
     let mut columns = vec![
         whole("ID"),
@@ -334,12 +338,9 @@ async fn open_jobs(
         let Some(parked) = broker.lanes().parked_entry(&entry_id).await? else {
             continue;
         };
-        let state = if parked.checkpoint.attempts > 0 {
-            JobState::Retryable
-        } else {
-            JobState::Scheduled
-        };
-        let waits_for = wait_reason(&Lane::parse(&parked.lane), &parked.queue);
+        let lane = Lane::parse(&parked.lane);
+        let state = parked_state(&lane, parked.checkpoint.attempts);
+        let waits_for = wait_reason(&lane, &parked.queue);
         let mut row = open_job_row(
             &parked.message,
             parked.queue,
@@ -497,8 +498,11 @@ mod tests {
             row: row.clone(),
             waits_for: Some("xai's requests a minute".to_owned()),
         };
-        let json = output::with_flat_labels(&waits);
-        assert_eq!(json["job_id"], "inv-42");
+        let json = serde_json::to_value(waits.document()).unwrap();
+        assert_eq!(
+            (&json["id"], &json["job_id"]),
+            (&"inv-42".into(), &"inv-42".into())
+        );
         assert_eq!(json["waits_for"], "xai's requests a minute");
         let rows = [waits, row.into()];
         let now = now + chrono::TimeDelta::minutes(5);

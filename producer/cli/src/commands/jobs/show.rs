@@ -83,7 +83,7 @@ pub(in crate::commands) async fn show(
         envelope,
         found: Some(found),
     };
-    output.print_with(&output::with_flat_labels(&details), |width| {
+    output.print_with(&details.document(), |width| {
         describe_job(&details, local_time(), width)
     });
     Ok(Exit::Success)

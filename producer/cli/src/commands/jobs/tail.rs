@@ -15,10 +15,10 @@ use serde::Serialize;
 use crate::{
     error::{CommandError, Exit},
     options::{self, LabelFilter},
-    output::{self, Format},
+    output::{self, ListFormat},
     render::{
         text::{counted, one_line, or_dash},
-        time::from_unix_ms,
+        time::{from_unix_ms, time_of_day},
     },
     session::Session,
     waiting::{Outage, until_interrupted},
@@ -38,17 +38,17 @@ const ERROR_HEAD: usize = 160;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Only jobs that come into this state
+    /// Only jobs that enter this state
     #[arg(long, value_parser = state)]
     state: Option<JobState>,
     #[command(flatten)]
     labels: LabelFilter,
-    /// Only what happens on this platform
+    /// Only attempts on this platform, and jobs whose last attempt called it
     #[arg(long)]
     platform: Option<String>,
-    /// Output format; JSON is a line each time
+    /// Output format; JSON is a line each time in both forms
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: ListFormat,
 }
 
 fn state(word: &str) -> Result<JobState, String> {
@@ -102,8 +102,8 @@ fn print(entries: &[EventEntry], arguments: &Arguments) {
                 continue;
             }
             match arguments.format {
-                Format::Text => output::line(&change),
-                Format::Json => output::json_line(&change),
+                ListFormat::Text => output::line(&change),
+                ListFormat::Json | ListFormat::Jsonl => output::json_line(&change),
             }
         }
     }
@@ -117,6 +117,7 @@ struct Change {
     /// The new state; `null` if only an attempt ended: its worker died, or had lost the job.
     state: Option<JobState>,
     queue: QueueName,
+    #[serde(rename = "type")]
     task_type: String,
     tenant: Option<String>,
     chain_id: Option<String>,
@@ -214,7 +215,7 @@ impl Change {
 /// `12:00:01  inv-42  retryable  openai/gpt-4o  1 attempt  overloaded: …; due 12:00:04`
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = self.at.format("%H:%M:%S");
+        let time = time_of_day(self.at);
         let outcome = self.outcome.map(AttemptOutcome::as_str);
         let state = self.state.map(JobState::as_str).or(outcome);
         let place = match (&self.platform, &self.model) {
@@ -232,7 +233,7 @@ impl fmt::Display for Change {
             }
         }
         match self.due_at {
-            Some(due) => write!(f, "; due {}", due.format("%H:%M:%S")),
+            Some(due) => write!(f, "; due {}", time_of_day(due)),
             None => Ok(()),
         }
     }
@@ -309,7 +310,7 @@ mod tests {
                     ..LabelFilter::default()
                 },
                 platform: platform.map(str::to_owned),
-                format: Format::Text,
+                format: ListFormat::Text,
             })
         };
         assert!(fits(None, None, None));

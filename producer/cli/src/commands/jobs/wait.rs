@@ -45,10 +45,8 @@ pub(super) struct Arguments {
 struct WaitResult {
     id: JobId,
     /// The final state; absent if the job has not ended or its state is unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<JobState>,
     /// The outcome, if Redis still has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
     /// The result in one line.
     text: String,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::{CommandError, Exit},
-    output::{self, Format, TableOutput},
+    output::{self, ListFormat, ListOutput},
     render::table::{Cell, Table, Width, hide, number, whole},
 };
 
@@ -27,14 +27,14 @@ pub(in crate::commands) struct Arguments {
     /// Maximum dollars per 1K input tokens: 0.01 is $10 per million
     #[arg(long, value_name = "USD", value_parser = dollar_amount)]
     max_cost: Option<Usd>,
-    /// Only of this platform
+    /// Only models of this platform
     #[arg(long)]
     platform: Option<String>,
     /// Include withdrawn models and disabled platforms
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    output: TableOutput,
+    output: ListOutput,
 }
 
 fn dollar_amount(text: &str) -> Result<Usd, String> {
@@ -56,7 +56,6 @@ struct Model<'a> {
     capabilities: &'a [Capability],
     context_window: u64,
     max_output_tokens: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn: Option<NaiveDate>,
     #[serde(flatten)]
     prices: PriceDocument,
@@ -65,21 +64,19 @@ struct Model<'a> {
 pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, CommandError> {
     let today = local_time().date_naive();
     let models = selected_models(arguments, catalog, today)?;
-    match arguments.output.format {
-        Format::Json => {
-            let models: Vec<Model<'_>> = models
-                .into_iter()
-                .filter_map(|entry| model_document(catalog, entry, today))
-                .collect();
-            output::json(&models);
-        }
-        Format::Text if models.is_empty() => {
-            output::note(arguments.wanted.describe_none(catalog));
-        }
-        Format::Text => {
-            output::line(model_table(&models, today, arguments.output.width()));
-            note_unpriced(catalog);
-        }
+    if arguments.output.format == ListFormat::Text && models.is_empty() {
+        output::note(arguments.wanted.describe_none(catalog));
+        return Ok(Exit::Success);
+    }
+    let documents = models
+        .iter()
+        .filter_map(|entry| model_document(catalog, entry, today));
+    let documents: Vec<Model<'_>> = documents.collect();
+    arguments
+        .output
+        .print_rows(&documents, |width| model_table(&models, today, width));
+    if arguments.output.format == ListFormat::Text {
+        note_unpriced(catalog);
     }
     Ok(Exit::Success)
 }
@@ -302,6 +299,7 @@ mod tests {
           ],
           "context_window": 1000000,
           "max_output_tokens": 1000000,
+          "withdrawn": null,
           "input_per_million": 1.25,
           "output_per_million": 2.5,
           "cached_per_million": 0.2,

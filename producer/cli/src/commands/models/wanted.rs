@@ -15,7 +15,7 @@ pub(super) struct Wanted {
         help = "Only with this capability: code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema, reasoning, vision, files, audio; repeat to require several"
     )]
     pub(super) capabilities: Vec<Capability>,
-    /// Only of this tier: fast, standard or advanced
+    /// Only models of this tier: fast, standard or advanced
     #[arg(long, value_parser = tier)]
     pub(super) tier: Option<Tier>,
 }

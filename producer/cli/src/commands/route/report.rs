@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::render::{
-    money::{dollars, exact},
+    money::dollars,
     table::{Cell, Table, Width, hide, whole, wrap},
     text::{grouped, one_line, printable},
 };
@@ -35,7 +35,6 @@ pub(super) struct Report {
 pub(super) struct RoutedTask {
     prompt: String,
     prompt_tokens: PromptTokens,
-    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     candidates: Vec<Row>,
     steps: Vec<RoutingStage<'static>>,
@@ -56,9 +55,7 @@ struct Row {
     tier: Tier,
     billing: Billing,
     reason: String,
-    #[serde(serialize_with = "exact")]
     about_usd: Usd,
-    #[serde(serialize_with = "exact")]
     at_most_usd: Usd,
 }
 

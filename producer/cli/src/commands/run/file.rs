@@ -292,8 +292,8 @@ fn job(raw: &RawTask, id: &str, goal: &str, task_type: Option<&str>, files: &[Co
         job = job.max_tokens(tokens.value);
     }
     let metadata = match repo {
-        Some(repo) => json!({"task_id": id, "repo": repo}),
-        None => json!({ "task_id": id }),
+        Some(repo) => json!({"id": id, "task_id": id, "repo": repo}),
+        None => json!({"id": id, "task_id": id}),
     };
     job.with("metadata", metadata)
 }

@@ -2,13 +2,14 @@
 
 use longshore_client::Job;
 use longshore_policy::catalog::Catalog;
-use longshore_protocol::envelope::MessageLimits;
+use longshore_protocol::envelope::{FIELDS, MessageLimits};
+use longshore_settings::suggest::closest;
 use serde_json::Value;
 
 use super::Arguments;
 use crate::{
     error::CommandError,
-    options::{self, check_platform},
+    options::{self, Assignment, check_platform},
 };
 
 /// The job that the options describe. Errors name the option.
@@ -38,6 +39,10 @@ pub(super) fn from_arguments(
             ("id", &arguments.id),
             ("system", &arguments.system),
             ("tenant", &arguments.tenant),
+            ("risk", &arguments.risk),
+            ("area", &arguments.area),
+            ("complexity", &arguments.complexity),
+            ("max_cost_usd", &arguments.max_cost_usd),
         ],
     );
     if let Some(tokens) = arguments.max_tokens {
@@ -62,8 +67,63 @@ pub(super) fn from_arguments(
     if arguments.no_fallback {
         job = job.fallback(false);
     }
-    options::check_job(&job, limits)?;
+    for Assignment { field, value } in &arguments.set {
+        let value: Value = serde_json::from_str(value.get()).unwrap_or_default();
+        job = job.with(field, value);
+    }
+    options::check_job(&job, limits).map_err(|error| name_set_field(error, &arguments.set))?;
     Ok(job)
+}
+
+/// The fields that have options of their own, with these.
+const WITH_OPTION: &[(&str, &str)] = &[
+    ("prompt", "--prompt"),
+    ("type", "--type"),
+    ("platform", "--platform"),
+    ("model", "--model"),
+    ("risk", "--risk"),
+    ("area", "--area"),
+    ("complexity", "--complexity"),
+    ("max_cost_usd", "--max-cost-usd"),
+    ("chain_id", "--chain-id"),
+    ("timeout", "--timeout"),
+    ("id", "--id"),
+    ("max_tokens", "--max-tokens"),
+    ("system", "--system"),
+    ("delay", "--delay"),
+    ("tenant", "--tenant"),
+    ("metadata", "--metadata"),
+    ("fallback", "--no-fallback"),
+    ("reply", "--reply-to"),
+];
+
+/// Parses `--set`: a field that the protocol knows and that has no option of its own.
+pub(super) fn other_field(text: &str) -> Result<Assignment, String> {
+    let assignment = Assignment::parse(text)?;
+    let field = assignment.field.as_str();
+    if let Some((_, option)) = WITH_OPTION.iter().find(|(name, _)| *name == field) {
+        return Err(format!(
+            "field `{field}` has an option of its own: {option}"
+        ));
+    }
+    if !FIELDS.contains(&field) {
+        let near = closest(field, FIELDS.iter().copied());
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        return Err(format!("no field `{field}`{hint}"));
+    }
+    Ok(assignment)
+}
+
+/// The error of a field that `--set` gave says so: there is no option of its name.
+fn name_set_field(error: CommandError, set: &[Assignment]) -> CommandError {
+    let CommandError::Input(text) = error else {
+        return error;
+    };
+    let given = set.iter().find_map(|Assignment { field, .. }| {
+        let rest = text.strip_prefix(&format!("--{}:", field.replace('_', "-")))?;
+        Some(format!("--set {field}:{rest}"))
+    });
+    CommandError::Input(given.unwrap_or(text))
 }
 
 #[cfg(test)]
@@ -128,9 +188,35 @@ mod tests {
             "acme",
             "--metadata",
             "{\"a\": [1]}",
+            "--risk",
+            "low",
+            "--area",
+            "docs",
+            "--complexity",
+            "simple",
+            "--max-cost-usd",
+            "0.05",
+            "--set",
+            "temperature=0.5",
+            "--set",
+            "unique_key=k",
             "--no-fallback",
         ]);
-        assert_snapshot!(job.unwrap().to_json(), @r#"{"chain_id":"c1","delay":60,"fallback":false,"id":"inv-42","max_tokens":20,"metadata":{"a":[1]},"model":"gpt-4o-mini","platform":"ChatGPT","prompt":"- a list","reply":true,"system":"Brief.","tenant":"acme","timeout":1.5,"type":"research"}"#);
+        assert_snapshot!(job.unwrap().to_json(), @r#"{"area":"docs","chain_id":"c1","complexity":"simple","delay":60,"fallback":false,"id":"inv-42","max_cost_usd":"0.05","max_tokens":20,"metadata":{"a":[1]},"model":"gpt-4o-mini","platform":"ChatGPT","prompt":"- a list","reply":true,"risk":"low","system":"Brief.","temperature":0.5,"tenant":"acme","timeout":1.5,"type":"research","unique_key":"k"}"#);
+    }
+
+    #[test]
+    fn set_takes_the_fields_without_an_option() {
+        let wrong = ["temprature=1", "max_tokens=5", "temperature"];
+        let wrong = wrong.map(|text| other_field(text).unwrap_err());
+        assert_snapshot!(wrong.join("\n"), @"
+        no field `temprature`; did you mean `temperature`?
+        field `max_tokens` has an option of its own: --max-tokens
+        expected FIELD=VALUE, such as timeout=60, but got `temperature`
+        ");
+        for (field, _) in WITH_OPTION {
+            assert!(FIELDS.contains(field), "{field}");
+        }
     }
 
     #[test]
@@ -144,6 +230,8 @@ mod tests {
             refused(&["-p", "x", "--max-tokens", "0"]),
             refused(&["-p", "x", "--id", "1-2"]),
             refused(&["-p", "x", "--chain-id", ""]),
+            refused(&["-p", "x", "--max-cost-usd", "5 cents"]),
+            refused(&["-p", "x", "--set", "temperature=hot"]),
             refused(&["-p", "x", "--metadata", "{"]),
             refused(&["-p", "x", "--metadata", "[1]"]),
             refused(&["-p", &"x".repeat(1 << 20)]),
@@ -157,6 +245,8 @@ mod tests {
         --max-tokens: expected a whole number from 1 to 10000000, but got 0
         --id: expected an id that is not of the server's own form (1795232878059-0, queue:1795232878059-0), but got "1-2"
         --chain-id: expected text of 1 to 200 characters without control characters, but got ""
+        --max-cost-usd: expected US dollars over 0 as decimal text, such as "0.05", but got "5 cents"
+        --set temperature: expected a number from 0 to 2, but got "hot"
         --metadata: expected a JSON object, such as '{"asset_id": 1}': EOF while parsing an object at line 1 column 1
         --metadata: expected a JSON object, such as '{"asset_id": 1}', but got [1]
         expected a message of at most 1048576 bytes, but got 1048644

@@ -17,22 +17,28 @@ use crate::render::{
 /// The costs of a chain.
 #[derive(Debug, Serialize)]
 pub(in crate::commands::costs) struct ChainReport {
+    id: String,
+    cost_usd: Usd,
+    /// The names of `id` and `cost_usd` before; kept for one release.
     chain_id: String,
     #[serde(serialize_with = "exact")]
     total_cost: Usd,
     total_tasks: u64,
     unknown_cost_attempts: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     steps: Vec<ChainStep>,
     tasks: Vec<ChainTask>,
 }
 
 #[derive(Debug, Serialize)]
 struct ChainTask {
+    id: String,
+    /// The name of `id` before; kept for one release.
     task_id: String,
     platform: String,
     model: String,
     attempts: u64,
+    cost_usd: Usd,
+    /// The name of `cost_usd` before; kept for one release.
     #[serde(serialize_with = "exact")]
     cost: Usd,
     unknown_cost_attempts: u64,
@@ -41,10 +47,12 @@ struct ChainTask {
 impl From<JobCost> for ChainTask {
     fn from(job: JobCost) -> Self {
         Self {
+            id: job.job_id.to_string(),
             task_id: job.job_id.to_string(),
             platform: job.platform,
             model: job.model,
             attempts: job.attempts,
+            cost_usd: job.cost_usd,
             cost: job.cost_usd,
             unknown_cost_attempts: job.unknown_cost_attempts,
         }
@@ -54,6 +62,8 @@ impl From<JobCost> for ChainTask {
 impl ChainReport {
     pub(in crate::commands::costs) fn new(chain_id: String, costs: ChainCosts) -> Self {
         Self {
+            id: chain_id.clone(),
+            cost_usd: costs.total_cost,
             chain_id,
             total_cost: costs.total_cost,
             total_tasks: costs.total_tasks,
@@ -99,10 +109,14 @@ struct ChainStep {
     attempts: u64,
     input_tokens: u64,
     output_tokens: u64,
+    cost_usd: Usd,
+    /// The name of `cost_usd` before; kept for one release.
     #[serde(serialize_with = "exact")]
     cost: Usd,
     unknown_cost_attempts: u64,
-    /// Seconds from its first attempt to its last answer; absent if there is no answer.
+    /// From its first attempt to its last answer.
+    duration_ms: Option<u64>,
+    /// The same in seconds; kept for one release.
     duration: Option<f64>,
 }
 
@@ -112,17 +126,18 @@ impl From<StepRow> for ChainStep {
             .started_at
             .zip(row.finished_at)
             .map(|(from, to)| to - from);
+        let duration_ms = took.and_then(|took| u64::try_from(took.num_milliseconds()).ok());
         Self {
             step: row.step.map(|step| step.to_string()).unwrap_or_default(),
             items: row.jobs,
             attempts: row.figures.attempts,
             input_tokens: row.figures.input_tokens,
             output_tokens: row.figures.output_tokens,
+            cost_usd: row.figures.cost_usd,
             cost: row.figures.cost_usd,
             unknown_cost_attempts: row.figures.unknown_cost_attempts,
-            duration: took
-                .and_then(|took| u64::try_from(took.num_milliseconds()).ok())
-                .map(seconds_from_ms),
+            duration_ms,
+            duration: duration_ms.map(seconds_from_ms),
         }
     }
 }
@@ -216,8 +231,8 @@ mod tests {
           mine-2: $0.80 (openai)
         ");
         let json = serde_json::to_value(report(Vec::new())).unwrap();
-        assert_eq!(json["tasks"][1]["task_id"], "mine-2");
-        assert_eq!(json.get("steps"), None);
+        assert_eq!(json["tasks"][1]["id"], "mine-2");
+        assert_eq!(json["steps"], serde_json::json!([]));
     }
 
     #[test]
@@ -249,6 +264,8 @@ mod tests {
             serde_json::to_string_pretty(&report(vec![step("each", 12, "0.7", 61_500)])).unwrap();
         insta::assert_snapshot!(json, @r#"
         {
+          "id": "workflow_123",
+          "cost_usd": "0.8",
           "chain_id": "workflow_123",
           "total_cost": 0.8,
           "total_tasks": 2,
@@ -260,25 +277,31 @@ mod tests {
               "attempts": 12,
               "input_tokens": 1440,
               "output_tokens": 4140,
+              "cost_usd": "0.7",
               "cost": 0.7,
               "unknown_cost_attempts": 0,
+              "duration_ms": 61500,
               "duration": 61.5
             }
           ],
           "tasks": [
             {
+              "id": "1795249105684-0",
               "task_id": "1795249105684-0",
               "platform": "gemini",
               "model": "m",
               "attempts": 1,
+              "cost_usd": "0",
               "cost": 0,
               "unknown_cost_attempts": 0
             },
             {
+              "id": "mine-2",
               "task_id": "mine-2",
               "platform": "openai",
               "model": "m",
               "attempts": 1,
+              "cost_usd": "0.8",
               "cost": 0.8,
               "unknown_cost_attempts": 0
             }

@@ -99,6 +99,10 @@ fn provider_reported_costs_are_shown() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
     {
       "date": "2026-02-01",
+      "since": null,
+      "until": null,
+      "tenant": null,
+      "cost_usd": "4.350000006",
       "total_cost": 4.350000006,
       "total_tasks": 44,
       "total_attempts": 47,
@@ -106,8 +110,11 @@ fn provider_reported_costs_are_shown() {
       "cancelled_attempts": 0,
       "lost_attempts": 0,
       "unknown_cost_attempts": 0,
+      "unknown_cost_at_most_usd": "0",
       "unknown_cost_at_most": 0,
       "reported": {
+        "cost_usd": "1.1",
+        "difference_usd": "-0.000002",
         "cost": 1.1,
         "difference": -0.000002,
         "attempts": 9
@@ -132,6 +139,10 @@ fn a_day_as_json_is_exact() {
     insta::assert_snapshot!(json, @r#"
     {
       "date": "2026-02-01",
+      "since": null,
+      "until": null,
+      "tenant": null,
+      "cost_usd": "4.350000006",
       "total_cost": 4.350000006,
       "total_tasks": 44,
       "total_attempts": 47,
@@ -139,11 +150,14 @@ fn a_day_as_json_is_exact() {
       "cancelled_attempts": 0,
       "lost_attempts": 0,
       "unknown_cost_attempts": 0,
+      "unknown_cost_at_most_usd": "0",
       "unknown_cost_at_most": 0,
+      "reported": null,
       "by_platform": {
         "openai": {
           "tasks": 28,
           "attempts": 28,
+          "cost_usd": "3.45",
           "cost": 3.45,
           "unknown_cost_attempts": 0
         }

@@ -51,6 +51,7 @@ fn a_file_becomes_a_chain_of_steps() {
         {
           "area": "docs",
           "metadata": {
+            "id": "MY-TASK-001",
             "repo": "acme/app",
             "task_id": "MY-TASK-001"
           },
@@ -63,6 +64,7 @@ fn a_file_becomes_a_chain_of_steps() {
           "area": "core",
           "complexity": "complex",
           "metadata": {
+            "id": "MY-TASK-002",
             "task_id": "MY-TASK-002"
           },
           "name": "MY_TASK_002",
@@ -73,7 +75,12 @@ fn a_file_becomes_a_chain_of_steps() {
     }
     "#);
     Chain::from_json(text, &MessageLimits::default()).unwrap();
-    assert_snapshot!(super::super::task_table(&tasks, crate::render::table::Width::UNLIMITED), @"
+    assert_snapshot!(super::super::task_table(&tasks, crate::render::table::Width::of(80)), @"
+    TASK                STEP  TYPE           RISK  AREA  FILES  BYTES  GOAL
+    MY-TASK-001  MY_TASK_001  documentation  low   docs      1     28  Add docstrings to C…
+    MY-TASK-002  MY_TASK_002  -              high  core      0      0  Make it faster
+    ");
+    assert_snapshot!(super::super::task_table(&tasks, crate::render::table::Width::of(140)), @"
     TASK                STEP  TYPE           RISK  AREA  FILES  BYTES  GOAL
     MY-TASK-001  MY_TASK_001  documentation  low   docs      1     28  Add docstrings to ContextBuilder class
     MY-TASK-002  MY_TASK_002  -              high  core      0      0  Make it faster
@@ -119,7 +126,7 @@ fn all_errors_are_reported_at_once() {
     7: task `one`: context_files: `none` cannot be read: No such file or directory (os error 2)
     11: task `two`: field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
     12: task `two`: duplicate id, first used on line 8
-    14: task `three`: expected a message of at most 1048576 bytes, but got 1250150
+    14: task `three`: expected a message of at most 1048576 bytes, but got 1250163
     16: task `three`: context_files: expected at most 1,048,576 bytes in all, but got 1,250,000
     ");
 }
