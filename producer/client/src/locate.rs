@@ -27,6 +27,9 @@ const SEARCHED_BYTES: usize = 64 * 1024 * 1024;
 /// Maximum number of moved jobs searched.
 const SEARCHED_MOVES: usize = 200_000;
 
+/// Checkpoints that are searched for a job that left the entry where it was.
+const SEARCHED_CHECKPOINTS: usize = 2_000;
+
 /// Where a job is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
@@ -122,6 +125,24 @@ impl JobSnapshot {
         self.message = Some(parked.message);
         self.checkpoint = Some(parked.checkpoint);
     }
+
+    async fn set_entry(
+        &mut self,
+        broker: &Broker,
+        entry_id: EntryId,
+        message: RawMessage,
+    ) -> Result<(), BrokerError> {
+        self.message = Some(without_marks(message));
+        self.checkpoint = broker
+            .jobs()
+            .checkpoints(std::slice::from_ref(&entry_id))
+            .await?
+            .into_iter()
+            .flatten()
+            .next();
+        self.location = entry_location(broker, entry_id).await?;
+        Ok(())
+    }
 }
 
 impl Client {
@@ -134,6 +155,55 @@ impl Client {
         }
         Ok(found)
     }
+
+    /// Finds a job that has not ended and was at this entry, with a few commands: unlike [`Client::locate`], it reads no
+    /// outcome and searches no queue. A job that moved among thousands of others is not found.
+    pub async fn locate_near(
+        &self,
+        id: &JobId,
+        entry_id: &EntryId,
+    ) -> Result<JobSnapshot, ClientError> {
+        Ok(locate_near(self.broker(), id, entry_id).await?)
+    }
+}
+
+async fn locate_near(
+    broker: &Broker,
+    id: &JobId,
+    entry_id: &EntryId,
+) -> Result<JobSnapshot, BrokerError> {
+    let mut found = JobSnapshot {
+        location: Location::Nowhere { complete: false },
+        outcome: None,
+        dead_letter: None,
+        parked_from: None,
+        message: None,
+        checkpoint: None,
+        cancel_requested: broker.jobs().is_cancel_requested(id).await?,
+    };
+    let parked = match broker.lanes().parked_job(id).await? {
+        // Until a worker has checked its own id, a job is parked under another.
+        None => broker.lanes().parked_entry(entry_id).await?,
+        parked => parked,
+    };
+    if let Some(parked) = parked {
+        found.set_parked(parked);
+        return Ok(found);
+    }
+    if let Some(message) = broker.queues().message_at(entry_id).await? {
+        found.set_entry(broker, entry_id.clone(), message).await?;
+        return Ok(found);
+    }
+    let (moved, _) = broker
+        .jobs()
+        .find_by_checkpoint(id, SEARCHED_CHECKPOINTS)
+        .await?;
+    if let Some(moved) = moved
+        && let Some(message) = broker.queues().message_at(&moved).await?
+    {
+        found.set_entry(broker, moved, message).await?;
+    }
+    Ok(found)
 }
 
 async fn locate_once(broker: &Broker, id: &JobId) -> Result<JobSnapshot, BrokerError> {
@@ -181,15 +251,7 @@ async fn locate_once(broker: &Broker, id: &JobId) -> Result<JobSnapshot, BrokerE
         found.location = Location::Nowhere { complete };
         return Ok(found);
     };
-    found.message = Some(without_marks(message));
-    found.checkpoint = broker
-        .jobs()
-        .checkpoints(std::slice::from_ref(&entry_id))
-        .await?
-        .into_iter()
-        .flatten()
-        .next();
-    found.location = entry_location(broker, entry_id).await?;
+    found.set_entry(broker, entry_id, message).await?;
     Ok(found)
 }
 

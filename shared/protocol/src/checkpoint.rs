@@ -90,6 +90,9 @@ pub struct Checkpoint {
     /// The newest attempts.
     #[serde(default)]
     pub history: Vec<PastAttempt>,
+    /// When the next attempt begins, while a worker keeps the job until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<DateTime<Utc>>,
     /// Since when the job waits for a worker of a newer protocol version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_since: Option<DateTime<Utc>>,
@@ -148,6 +151,7 @@ impl Checkpoint {
             replays: 0,
             step: None,
             history: Vec::new(),
+            next_attempt_at: None,
             waits_since: None,
             run_now: false,
         }

@@ -57,7 +57,9 @@ pub(crate) async fn record_open_attempt(
         let Some(record) = job.close_attempt() else {
             return ControlFlow::Continue(false);
         };
-        let progress = job.progress();
+        let now = context.clock.now();
+        let mut progress = job.progress();
+        progress.checkpoint.next_attempt_at = (due > now).then_some(due);
         let end = JobEnd {
             due: Some(due),
             error: record
@@ -66,7 +68,6 @@ pub(crate) async fn record_open_attempt(
                 .zip(record.error_class.map(ErrorClass::as_str)),
             ..JobEnd::default()
         };
-        let now = context.clock.now();
         let event = serialize(&Event {
             job: Some(job_record(job, &progress, JobState::Retryable, now, &end)),
             attempt: Some(record.clone()),

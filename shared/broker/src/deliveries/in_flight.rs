@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use longshore_protocol::{
+    event::AttemptRecord,
     id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     keys::WORKERS_GROUP,
 };
@@ -121,6 +122,22 @@ impl Deliveries<'_> {
             .zip(values)
             .map(|(entry_id, value)| JournaledAttempt::parse(entry_id.clone(), &value?))
             .collect())
+    }
+
+    /// The attempt in progress at an entry, as it is recorded if its worker dies; `None` between two attempts.
+    pub async fn attempt_in_progress(
+        self,
+        entry_id: &EntryId,
+    ) -> Result<Option<AttemptRecord>, BrokerError> {
+        let value: Option<String> = self
+            .broker
+            .shared()
+            .hget(self.broker.keys().inflight(), entry_id.as_str())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let journaled = value.and_then(|value| JournaledAttempt::parse(entry_id.clone(), &value));
+        let event = journaled.and_then(|journaled| journaled.event_if_lost.parse().ok());
+        Ok(event.and_then(|event| event.attempt))
     }
 
     /// The journaled attempt of an entry: its id (`-` between attempts) and its worker.
