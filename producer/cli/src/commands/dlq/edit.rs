@@ -43,16 +43,20 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let file = arguments.file.as_deref().map(read_text_or_stdin);
     let file = file.transpose()?;
+    let file = file.map(|text| message::job_fields(text.trim()));
+    let limits = session.config.limits;
+    if let Some(fields) = file.clone().filter(|_| !arguments.force) {
+        check_message(&RawMessage { fields }, &limits).map_err(CommandError::Input)?;
+    }
     let broker = session.broker().await?;
     let id = &arguments.id;
     let Some((_, mut dead_letter, before)) = find_dead_letter(&broker, id).await? else {
         output::error(&unknown_dead_letter(id));
         return Ok(Exit::Failure);
     };
-    let limits = session.config.limits;
     let form = Form::from_kept(&dead_letter.message);
-    let (fields, draft) = if let Some(text) = &file {
-        (message::job_fields(text.trim()), None)
+    let (fields, draft) = if let Some(fields) = file {
+        (fields, None)
     } else if arguments.set.is_empty() {
         let (text, draft) = edit_in_editor(&form, id).await?;
         (form.parse_edited_text(&text), Some(draft))
@@ -113,19 +117,23 @@ fn set_message(
     force: bool,
 ) -> Result<(), String> {
     let message = RawMessage { fields };
-    let parsed = parse(&message, limits);
-    match parsed {
-        Ok(parsed) => update_labels(dead_letter, &parsed.envelope),
-        Err(malformed) if !force => {
-            return Err(format!(
-                "the message would be malformed ({}): {malformed}\nNothing was written. To write it anyway, use --force.",
-                malformed.code
-            ));
-        }
+    match check_message(&message, limits) {
+        Ok(envelope) => update_labels(dead_letter, &envelope),
+        Err(malformed) if !force => return Err(malformed),
         Err(_) => {}
     }
     dead_letter.message = StoredMessage::whole(&message.fields);
     Ok(())
+}
+
+fn check_message(message: &RawMessage, limits: &MessageLimits) -> Result<Envelope, String> {
+    let parsed = parse(message, limits).map(|parsed| parsed.envelope);
+    parsed.map_err(|malformed| {
+        format!(
+            "the message would be malformed ({}): {malformed}\nNothing was written. To write it anyway, use --force.",
+            malformed.code
+        )
+    })
 }
 
 fn update_labels(dead_letter: &mut DeadLetter, envelope: &Envelope) {
