@@ -39,4 +39,5 @@ mod scripts;
 mod simulated;
 mod time;
 mod topology;
+mod waits;
 mod webhook_receiver;

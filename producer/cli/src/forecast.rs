@@ -144,6 +144,11 @@ impl Forecast {
         }
     }
 
+    /// Whether there are limits that tasks could use.
+    pub(crate) fn has_limits(&self) -> bool {
+        self.router.is_some()
+    }
+
     /// Expects answers as long as those in the ledger. Without limits there is nothing to expect, and nothing is read.
     pub(crate) async fn read_lengths(&mut self, session: &Session) {
         if self.router.is_some() {

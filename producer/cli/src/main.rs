@@ -12,9 +12,11 @@ mod input;
 mod options;
 mod output;
 mod render;
+mod result_document;
 mod result_file;
 mod session;
 mod waiting;
+mod why;
 
 use std::process::ExitCode;
 

@@ -57,6 +57,16 @@ pub(crate) enum ListFormat {
     Jsonl,
 }
 
+impl From<ListFormat> for Format {
+    /// The format of a single document.
+    fn from(format: ListFormat) -> Self {
+        match format {
+            ListFormat::Text => Self::Text,
+            ListFormat::Json | ListFormat::Jsonl => Self::Json,
+        }
+    }
+}
+
 /// The options of a command that prints a list as a table.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct ListOutput {
@@ -121,24 +131,25 @@ pub(crate) fn line(text: impl fmt::Display) {
     let _closed = writeln!(io::stdout(), "{text}");
 }
 
-/// Prints a line to stderr.
+/// Prints a message to stderr.
 pub(crate) fn note(text: impl fmt::Display) {
-    let _closed = writeln!(io::stderr(), "{text}");
+    message("note", "", text);
 }
 
-/// Prints a line about the result to stderr: with JSON an object.
-pub(crate) fn notice(text: impl fmt::Display) {
-    match messages() {
-        Format::Text => note(text),
-        Format::Json => note(json!({"note": text.to_string()})),
-    }
+/// Prints what a command waits for to stderr.
+pub(crate) fn waiting(text: impl fmt::Display) {
+    message("waiting", "", text);
+}
+
+/// Prints what results that are already printed add up to, as JSON to stderr.
+pub(crate) fn summary(document: &impl Serialize) {
+    // Our own documents always serialize.
+    let document = serde_json::to_value(document).unwrap_or_default();
+    stderr_line(json!({"summary": document}));
 }
 
 pub(crate) fn warning(text: impl fmt::Display) {
-    match messages() {
-        Format::Text => note(format_args!("Warning: {text}")),
-        Format::Json => note(json!({"warning": text.to_string()})),
-    }
+    message("warning", "Warning: ", text);
 }
 
 pub(crate) fn warnings(texts: &[String]) {
@@ -146,25 +157,33 @@ pub(crate) fn warnings(texts: &[String]) {
 }
 
 pub(crate) fn error(error: &impl fmt::Display) {
+    message("error", "Error: ", error);
+}
+
+/// Prints a message to stderr: as text that begins with `begin`, or as a JSON object of one member.
+fn message(kind: &str, begin: &str, text: impl fmt::Display) {
     match messages() {
-        Format::Text => note(format_args!("Error: {error}")),
-        Format::Json => note(json!({"error": error.to_string()})),
+        Format::Text => stderr_line(format_args!("{begin}{text}")),
+        Format::Json => stderr_line(json!({kind: text.to_string()})),
     }
 }
 
-/// The format of errors and warnings.
+fn stderr_line(text: impl fmt::Display) {
+    let _closed = writeln!(io::stderr(), "{text}");
+}
+
+/// The format of messages.
 static MESSAGES: OnceLock<Format> = OnceLock::new();
 
-/// Has errors and warnings printed in the format that the command has for its result.
+/// Has messages printed in the format that the command has for its result.
 pub(crate) fn use_format_of(matches: &ArgMatches) {
     let (mut command, mut format) = (Some(matches), Format::Text);
     while let Some(matches) = command {
         // A subcommand has an option of its own.
-        if let Ok(Some(chosen)) = matches.try_get_one("format") {
+        if let Ok(Some(chosen)) = matches.try_get_one::<Format>("format") {
             format = *chosen;
-        }
-        if let Ok(Some(ListFormat::Json | ListFormat::Jsonl)) = matches.try_get_one("format") {
-            format = Format::Json;
+        } else if let Ok(Some(chosen)) = matches.try_get_one::<ListFormat>("format") {
+            format = (*chosen).into();
         }
         command = matches.subcommand().map(|(_, matches)| matches);
     }

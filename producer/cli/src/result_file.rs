@@ -46,7 +46,17 @@ impl OutputFile {
     /// Replaces the content with a JSON document.
     pub(crate) fn write(mut self, document: &impl Serialize) -> Result<(), CommandError> {
         self.empty = false;
-        replace_content(&mut self.file, document).map_err(|source| failed(&self.path, source))
+        clear(&self.file)
+            .and_then(|()| write_json(&mut BufWriter::new(&self.file), document))
+            .map_err(|source| failed(&self.path, source))
+    }
+
+    /// The file without its old content, for a result that is written in parts.
+    pub(crate) fn into_cleared(mut self) -> Result<File, CommandError> {
+        self.empty = false;
+        clear(&self.file)
+            .and_then(|()| self.file.try_clone())
+            .map_err(|source| failed(&self.path, source))
     }
 }
 
@@ -95,12 +105,12 @@ fn open_for_writing(path: &Path) -> io::Result<(File, bool)> {
     }
 }
 
-fn replace_content(file: &mut File, document: &impl Serialize) -> io::Result<()> {
+fn clear(file: &File) -> io::Result<()> {
     // A terminal or a pipe has no length to set.
     if file.metadata()?.is_file() {
         file.set_len(0)?;
     }
-    write_json(&mut BufWriter::new(file), document)
+    Ok(())
 }
 
 fn failed(path: &Path, source: io::Error) -> CommandError {
@@ -124,6 +134,11 @@ mod tests {
             .unwrap();
         OutputFile::open(&path).unwrap().write(&1).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n");
+        let mut parts = OutputFile::open(&path).unwrap().into_cleared().unwrap();
+        for part in ["2\n", "3\n"] {
+            io::Write::write_all(&mut parts, part.as_bytes()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n3\n");
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 mod check;
 mod collect;
+mod destination;
+mod lines;
+mod pace;
 mod recorded;
 mod report;
 mod results;
 mod run;
 mod show;
 mod wait;
+mod watch;
 
 use clap::Subcommand;
 use longshore_client::{BatchReport, ChainId, Client};

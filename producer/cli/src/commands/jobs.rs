@@ -1,13 +1,11 @@
 //! `longshore jobs`: lists, explains, cancels, releases and waits for jobs.
 
-mod ahead;
 mod by_id;
 mod cancel;
 mod cancel_all;
 mod details;
 mod list;
 mod matching;
-mod parked;
 mod run_now;
 mod run_now_all;
 mod show;

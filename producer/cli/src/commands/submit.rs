@@ -130,8 +130,8 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<E
         return Ok(Exit::Success);
     }
     let answer = match wait(&client, &receipt).await? {
-        Waited::Ended(outcome) => Answer::from_outcome(*outcome),
-        Waited::Refused { code, error } => Answer::refused(&receipt.id, code, error),
+        Waited::Ended(outcome) => Answer::from(*outcome),
+        Waited::Refused { code, error } => Answer::refused(&receipt.id, &code, error),
         Waited::Interrupted => {
             output::note(format_args!(
                 "Stopped waiting. The job continues: `longshore jobs show {}`",
@@ -153,7 +153,7 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<E
             }
         }
     }
-    Ok(Exit::success_if(answer.success))
+    Ok(Exit::success_if(answer.is_success()))
 }
 
 /// Fails for names that the services' configuration does not know, and warns of those that are probably mistyped.
@@ -187,7 +187,8 @@ async fn check_names(
 
 fn print_receipt(receipt: &Receipt, format: Format) {
     let id = &receipt.id;
-    format.print_with(&json!({"task_id": id}), || {
+    // `task_id` is the old name.
+    format.print_with(&json!({"id": id, "task_id": id}), || {
         format!(
             "Task ID: {id}\n\nShow it with `longshore jobs show {id}`, wait for it with `longshore jobs wait {id}`"
         )

@@ -1,6 +1,6 @@
 //! What the jobs of a lane wait for.
 
-use longshore_client::Lane;
+use longshore_client::{JobState, Lane};
 use longshore_policy::{
     limits::MeterName,
     pause::{PausedLane, Target},
@@ -40,6 +40,17 @@ pub(crate) fn wait_reason(lane: &Lane, queue: &QueueName) -> Option<String> {
         Lane::Time | Lane::Version | Lane::Key => return None,
     };
     Some(one_line(&description, LONGEST))
+}
+
+/// The state of a parked job. A job that waits for the turn of its tenant is as good as in its queue.
+pub(crate) fn parked_state(lane: &Lane, attempts: u32) -> JobState {
+    match lane {
+        _ if attempts > 0 => JobState::Retryable,
+        Lane::Tenant(_) => JobState::Available,
+        Lane::Time | Lane::Version | Lane::Key | Lane::Quota(_) | Lane::Paused(_) => {
+            JobState::Scheduled
+        }
+    }
 }
 
 /// A state with what the job waits for.

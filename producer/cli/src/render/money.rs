@@ -5,7 +5,7 @@ use std::fmt;
 use longshore_client::Usd;
 use longshore_policy::limits::Unit;
 use rust_decimal::{Decimal, RoundingStrategy};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// Formats an amount with four decimals, or with two significant digits if it would round to zero: `$0.0045`, `$0.000012`.
@@ -38,12 +38,6 @@ pub(crate) fn exact<S: Serializer>(Usd(amount): &Usd, serializer: S) -> Result<S
     RawValue::from_string(amount.normalize().to_string())
         .map_err(serde::ser::Error::custom)?
         .serialize(serializer)
-}
-
-/// Reads an amount that [`exact`] wrote.
-pub(crate) fn parse_exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Usd, D::Error> {
-    let text = Box::<RawValue>::deserialize(deserializer)?;
-    text.get().parse().map_err(serde::de::Error::custom)
 }
 
 /// An amount that a limit counts.

@@ -29,6 +29,11 @@ impl Progress {
         )
     }
 
+    /// A bar that nobody sees.
+    pub(crate) fn hidden() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
     /// A bar of `length` items, which advances as items complete.
     pub(crate) fn count(template: &str, length: u64) -> Self {
         Self::styled(ProgressBar::new(length), template)
@@ -44,12 +49,17 @@ impl Progress {
 
     fn styled(bar: ProgressBar, template: &str) -> Self {
         if !io::stderr().is_terminal() {
-            return Self(ProgressBar::hidden());
+            return Self::hidden();
         }
+        let bar = Self(bar);
+        bar.set_template(template);
+        bar
+    }
+
+    pub(crate) fn set_template(&self, template: &str) {
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            self.0.set_style(style);
         }
-        Self(bar)
     }
 
     pub(crate) fn is_visible(&self) -> bool {
@@ -58,6 +68,10 @@ impl Progress {
 
     pub(crate) fn set_message(&self, message: String) {
         self.0.set_message(message);
+    }
+
+    pub(crate) fn set_prefix(&self, prefix: String) {
+        self.0.set_prefix(prefix);
     }
 
     /// Sets the position to `done` of `length`; a `length` of 0 means unknown.

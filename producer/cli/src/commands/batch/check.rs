@@ -12,7 +12,6 @@ use longshore_protocol::envelope::Envelope;
 
 use crate::{
     error::CommandError,
-    forecast::Forecast,
     input::{self, Form, Source},
 };
 
@@ -30,9 +29,6 @@ pub(super) struct Rules<'a> {
 /// Checks tasks one by one and collects their faults.
 struct TaskChecker<'a> {
     rules: &'a Rules<'a>,
-    forecast: &'a mut Forecast,
-    /// Tasks that are already enqueued. The forecast does not count them.
-    enqueued: u64,
     /// The index of the task with an id, by the hash of the id. Hashes take a tenth of the memory of ids; among a
     /// million ids, a collision occurs once in thirty million batches.
     ids: HashMap<u64, u32>,
@@ -47,13 +43,9 @@ pub(super) fn check_tasks(
     source: &Source,
     form: &Form,
     rules: &Rules<'_>,
-    forecast: &mut Forecast,
-    enqueued: u64,
 ) -> Result<BatchTasks, CommandError> {
     let mut checker = TaskChecker {
         rules,
-        forecast,
-        enqueued,
         ids: HashMap::new(),
         hasher: RandomState::new(),
         index: 0,
@@ -134,9 +126,6 @@ impl TaskChecker<'_> {
                 limits.max_bytes,
                 message.len()
             ));
-        }
-        if u64::from(self.index) >= self.enqueued {
-            self.forecast.add(&envelope);
         }
         Ok((envelope, message))
     }

@@ -3,9 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, fmt::Write as _, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    path::Path,
+    time::Duration,
+};
 
-use longshore_client::{ChainId, Usd};
+use longshore_client::{ChainId, ChainState, Usd};
 use serde::Serialize;
 
 use super::{
@@ -30,37 +35,57 @@ pub(super) struct Sums {
     tasks: u64,
     successes: u64,
     cost: Usd,
+    cost_estimated: bool,
     shares: HashMap<String, Share>,
-    /// Descriptions of the first failures.
-    failures: Vec<String>,
+    /// Descriptions of the first failures, by index.
+    failures: BTreeMap<u32, String>,
 }
 
 impl Sums {
     pub(super) fn add(&mut self, result: &TaskResult) {
+        let outcome = &result.outcome;
         self.tasks += 1;
-        self.successes += u64::from(result.success);
-        self.cost = self.cost + result.cost;
-        let platform = result.platform.as_deref().unwrap_or("(none)");
+        self.successes += u64::from(outcome.success);
+        self.cost = self.cost + outcome.cost_usd;
+        self.cost_estimated |= outcome.cost_estimated;
+        let platform = outcome.platform.as_deref().unwrap_or("(none)");
         let share = match self.shares.get_mut(platform) {
             Some(share) => share,
             None => self.shares.entry(platform.to_owned()).or_default(),
         };
         share.tasks += 1;
-        share.successes += u64::from(result.success);
-        share.cost = share.cost + result.cost;
-        if !result.success && self.failures.len() < FAILURES {
-            self.failures.push(describe_failure(result));
+        share.successes += u64::from(outcome.success);
+        share.cost = share.cost + outcome.cost_usd;
+        if !outcome.success {
+            self.add_failure(result);
+        }
+    }
+
+    /// Tasks that have a result.
+    pub(super) fn tasks(&self) -> u64 {
+        self.tasks
+    }
+
+    fn add_failure(&mut self, result: &TaskResult) {
+        let last = self.failures.last_key_value().map(|(index, _)| *index);
+        if self.failures.len() >= FAILURES && last < Some(result.index) {
+            return;
+        }
+        self.failures.insert(result.index, describe_failure(result));
+        if self.failures.len() > FAILURES {
+            self.failures.pop_last();
         }
     }
 }
 
 /// A failed task in one line.
 pub(super) fn describe_failure(result: &TaskResult) -> String {
-    let error = result.error.as_deref().unwrap_or("no reason given");
+    let error = result.outcome.error.as_deref();
+    let error = error.unwrap_or("no reason given");
     let (number, index) = (u64::from(result.index) + 1, result.index);
     format!(
         "task {number} (index {index}), {}: {}",
-        result.task_id,
+        result.outcome.id,
         one_line(error, ERROR)
     )
 }
@@ -68,16 +93,27 @@ pub(super) fn describe_failure(result: &TaskResult) -> String {
 /// The result of a batch; the document that `--output` and `--format json` write.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    id: ChainId,
+    state: ChainState,
     total_tasks: u64,
     success_count: u64,
     failure_count: u64,
     success_rate: f64,
+    cost_usd: Usd,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cost_estimated: bool,
+    /// From the first enqueue to the last outcome.
+    duration_ms: u64,
+    /// The old form of `cost_usd`: a number.
     #[serde(serialize_with = "exact")]
     total_cost: Usd,
-    /// Seconds from the first enqueue to the last outcome.
+    /// The old form of `duration_ms`: seconds.
     total_duration: f64,
+    /// The old name of `id`.
     chain_id: ChainId,
-    results: StoredResults,
+    /// Absent if they were written as they came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    results: Option<StoredResults>,
     #[serde(skip)]
     sums: Sums,
 }
@@ -96,21 +132,26 @@ impl Report {
         reason = "a rate of fewer than 2^52 tasks"
     )]
     pub(super) fn new(
-        chain_id: ChainId,
+        id: ChainId,
+        state: ChainState,
         sums: Sums,
-        results: StoredResults,
+        results: Option<StoredResults>,
         duration: Duration,
     ) -> Self {
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
+            state,
             total_tasks: sums.tasks,
             success_count: sums.successes,
             failure_count: sums.tasks - sums.successes,
             success_rate: sums.successes as f64 / sums.tasks.max(1) as f64,
+            cost_usd: sums.cost,
+            cost_estimated: sums.cost_estimated,
+            duration_ms,
             total_cost: sums.cost,
-            total_duration: seconds_from_ms(
-                u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            ),
-            chain_id,
+            total_duration: seconds_from_ms(duration_ms),
+            chain_id: id.clone(),
+            id,
             results,
             sums,
         }
@@ -129,7 +170,7 @@ impl Report {
             self.success_count,
             self.failure_count,
             self.rate(),
-            dollars(self.total_cost),
+            dollars(self.cost_usd),
             self.total_duration,
         );
         // Writing to a string does not fail.
@@ -166,7 +207,7 @@ impl Report {
             return;
         }
         text.push_str("\n\nFailed Tasks:");
-        for failure in &self.sums.failures {
+        for failure in self.sums.failures.values() {
             let _written = write!(text, "\n  {failure}");
         }
         let more = self.failure_count - self.sums.failures.len() as u64;

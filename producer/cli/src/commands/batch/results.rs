@@ -1,37 +1,29 @@
-//! The results of a batch's tasks, kept in a temporary file until the last one is known.
+//! The results of a batch's tasks.
 
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _},
 };
 
-use longshore_client::{JobId, Outcome, TaskReport, Usd};
-use serde::{Deserialize, Serialize, Serializer, ser};
-use serde_json::{Map, Value};
+use longshore_client::{JobId, JobState, Outcome, TaskReport};
+use serde::{Serialize, Serializer, ser};
 
 use crate::{
     error::CommandError,
-    render::money::{exact, parse_exact},
+    result_document::{ResultDocument, outcome_without_calls},
 };
 
 /// How one task ended.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(super) struct TaskResult {
-    pub(super) task_id: JobId,
     pub(super) index: u32,
-    pub(super) platform: Option<String>,
-    model: Option<String>,
-    pub(super) success: bool,
-    output: Option<String>,
-    pub(super) error: Option<String>,
-    error_class: Option<String>,
-    #[serde(serialize_with = "exact", deserialize_with = "parse_exact")]
-    pub(super) cost: Usd,
-    duration_ms: u64,
-    input_tokens: u64,
-    output_tokens: u64,
-    attempts: u32,
-    metadata: Option<Map<String, Value>>,
+    pub(super) outcome: Outcome,
+}
+
+impl Serialize for TaskResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ResultDocument::of_task(self.index, &self.outcome).serialize(serializer)
+    }
 }
 
 impl TaskResult {
@@ -40,63 +32,30 @@ impl TaskResult {
         let (id, rejected) = (task.job, task.own && task.failed);
         match task.outcome {
             // A rejected task failed; a success under its id belongs to another job.
-            Some(outcome) if !(rejected && outcome.success) => Self::from_outcome(index, outcome),
+            Some(outcome) if !(rejected && outcome.success) => Self { index, outcome },
             _ if rejected => {
                 let reason = format!(
                     "id `{id}` belongs to another job with different content; use another id, or none"
                 );
-                Self::without_outcome(index, id, "id_conflict", reason)
+                Self::without_outcome(index, id, JobState::Discarded, "id_conflict", reason)
             }
             _ => {
                 let reason = "its outcome is neither in Redis nor in Postgres".to_owned();
-                Self::without_outcome(index, id, "unknown", reason)
+                Self::without_outcome(index, id, JobState::Discarded, "unknown", reason)
             }
-        }
-    }
-
-    pub(super) fn from_outcome(index: u32, outcome: Outcome) -> Self {
-        Self {
-            task_id: outcome.id,
-            index,
-            platform: outcome.platform,
-            model: outcome.model,
-            success: outcome.success,
-            output: outcome.output,
-            error: outcome.error,
-            error_class: outcome.error_class,
-            cost: outcome.cost_usd,
-            duration_ms: outcome.duration_ms,
-            input_tokens: outcome.input_tokens,
-            output_tokens: outcome.output_tokens,
-            attempts: outcome.attempts,
-            metadata: outcome.metadata,
         }
     }
 
     /// The result of a task that has no outcome, with the reason.
-    pub(super) fn without_outcome(index: u32, id: JobId, class: &str, reason: String) -> Self {
-        Self {
-            task_id: id,
-            index,
-            platform: None,
-            model: None,
-            success: false,
-            output: None,
-            error: Some(reason),
-            error_class: Some(class.to_owned()),
-            cost: Usd::ZERO,
-            duration_ms: 0,
-            input_tokens: 0,
-            output_tokens: 0,
-            attempts: 0,
-            metadata: None,
-        }
-    }
-
-    /// Approximate size in memory.
-    pub(super) fn bytes(&self) -> usize {
-        let length = |value: &Option<String>| value.as_ref().map_or(0, String::len);
-        size_of::<Self>() + length(&self.output) + length(&self.error)
+    pub(super) fn without_outcome(
+        index: u32,
+        id: JobId,
+        state: JobState,
+        class: &str,
+        reason: String,
+    ) -> Self {
+        let outcome = outcome_without_calls(id, state, class, reason);
+        Self { index, outcome }
     }
 }
 
@@ -104,10 +63,13 @@ fn temporary_file(source: io::Error) -> CommandError {
     CommandError::temporary_file("results")(source)
 }
 
-/// Collects results in the order of the tasks.
+/// Collects results in a temporary file, in any order, for a document in the order of the tasks.
 #[derive(Debug)]
 pub(super) struct Results {
     file: BufWriter<File>,
+    /// Where the outcome of each task begins.
+    offsets: Vec<Option<u64>>,
+    length: u64,
 }
 
 impl Results {
@@ -115,14 +77,26 @@ impl Results {
         let file = tempfile::tempfile().map_err(temporary_file)?;
         Ok(Self {
             file: BufWriter::with_capacity(1 << 16, file),
+            offsets: Vec::new(),
+            length: 0,
         })
     }
 
     pub(super) fn push(&mut self, result: &TaskResult) -> Result<(), CommandError> {
-        serde_json::to_writer(&mut self.file, result)
+        let mut line = serde_json::to_vec(&result.outcome)
             .map_err(io::Error::from)
-            .and_then(|()| self.file.write_all(b"\n"))
-            .map_err(temporary_file)
+            .map_err(temporary_file)?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(temporary_file)?;
+        let index = result.index as usize;
+        if self.offsets.len() <= index {
+            self.offsets.resize(index + 1, None);
+        }
+        if let Some(offset) = self.offsets.get_mut(index) {
+            *offset = Some(self.length);
+        }
+        self.length += line.len() as u64;
+        Ok(())
     }
 
     /// Ends the list after the last result.
@@ -131,24 +105,48 @@ impl Results {
             .file
             .into_inner()
             .map_err(|error| temporary_file(error.into_error()))?;
-        Ok(StoredResults(file))
+        Ok(StoredResults {
+            file,
+            offsets: self.offsets,
+        })
     }
 }
 
-/// All results, serialized as a JSON list.
+/// All results, serialized as a JSON list in the order of the tasks.
 #[derive(Debug)]
-pub(super) struct StoredResults(File);
+pub(super) struct StoredResults {
+    file: File,
+    offsets: Vec<Option<u64>>,
+}
+
+impl StoredResults {
+    /// Reads the results in order, and calls `each` with every one.
+    fn read(&self, mut each: impl FnMut(TaskResult) -> io::Result<()>) -> io::Result<()> {
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        let (mut position, mut line) = (0_u64, String::new());
+        for (index, offset) in (0_u32..).zip(&self.offsets) {
+            let Some(offset) = *offset else { continue };
+            // Tasks end roughly in their order, so most offsets are in the buffer.
+            file.seek_relative(offset.cast_signed() - position.cast_signed())?;
+            line.clear();
+            position = offset + file.read_line(&mut line)? as u64;
+            let outcome = serde_json::from_str(&line)?;
+            each(TaskResult { index, outcome })?;
+        }
+        Ok(())
+    }
+}
 
 impl Serialize for StoredResults {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut file = self.0.try_clone().map_err(ser::Error::custom)?;
-        file.rewind().map_err(ser::Error::custom)?;
         let mut list = serializer.serialize_seq(None)?;
-        for line in BufReader::with_capacity(1 << 16, file).lines() {
-            let line = line.map_err(ser::Error::custom)?;
-            let result: TaskResult = serde_json::from_str(&line).map_err(ser::Error::custom)?;
-            ser::SerializeSeq::serialize_element(&mut list, &result)?;
-        }
+        self.read(|result| {
+            ser::SerializeSeq::serialize_element(&mut list, &result)
+                .map_err(|error| io::Error::other(error.to_string()))
+        })
+        .map_err(ser::Error::custom)?;
         ser::SerializeSeq::end(list)
     }
 }

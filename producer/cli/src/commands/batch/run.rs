@@ -2,21 +2,28 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use longshore_client::{BatchPlan, BatchReport, BatchTasks, ChainId, ChainState, Client};
-use longshore_protocol::{clock::local_time, id::DEFAULT_QUEUE};
+use longshore_broker::Broker;
+use longshore_client::{
+    BatchPlan, BatchReport, BatchTasks, ChainId, ChainState, Client, MessageLimits,
+};
+use longshore_protocol::{
+    clock::local_time,
+    envelope::{RawMessage, parse},
+    id::DEFAULT_QUEUE,
+};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     check::{Rules, check_tasks},
-    task_count, wait,
+    destination, task_count, wait,
 };
 use crate::{
     error::{CommandError, Exit},
     forecast::{self, Forecast},
     input::{Columns, Form, InputFormat, Source},
     options,
-    output::{self, Format},
+    output::{self, Format, ListFormat},
     session::Session,
     waiting::Outage,
 };
@@ -47,9 +54,8 @@ pub(super) struct Arguments {
     /// CSV: columns that become fields of the task, for example id,tenant,model
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     fields: Vec<String>,
-    /// Write the results as JSON to this file, or to a new file in this directory
-    #[arg(long, short, value_name = "FILE|DIR/", conflicts_with = "detach")]
-    output: Option<PathBuf>,
+    #[command(flatten)]
+    output: destination::Options,
     /// Maximum tasks in flight at once, over all workers
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     parallel: u32,
@@ -67,14 +73,11 @@ pub(super) struct Arguments {
     #[arg(long, visible_alias = "chain-id", value_name = "ID", value_parser = ChainId::parse)]
     id: Option<ChainId>,
     /// Do not wait for the answers
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     detach: bool,
     /// Do not ask for confirmation if the batch would use most of a quota or budget
     #[arg(long, short)]
     yes: bool,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
@@ -88,40 +91,77 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         fail_fast: arguments.fail_fast,
     };
     let form = input_form(format, arguments.prompt, arguments.fields)?;
-    let file = wait::open_output(arguments.output)?;
-    let broker = session.broker().await?;
-    let client = session.client_over(broker.clone());
-    let before = client.batch(&plan.id).await?;
-    let enqueued = before.as_ref().map_or(0, |report| report.lines);
-    let config = session.fleet_config_or_own(&broker).await?;
-    let mut forecast = Forecast::new(&config, local_time(), plan.id.clone());
-    forecast.read_lengths(session).await;
+    let list_format = arguments.output.format;
+    let destination = arguments.output.open()?;
     let rules = Rules {
         limits: &session.config.limits,
         catalog: &session.config.catalog,
         fallback: arguments.fallback,
     };
-    // Check all tasks before enqueuing the first.
-    let tasks = tokio::task::block_in_place(|| {
-        check_tasks(&source, &form, &rules, &mut forecast, enqueued)
-    })?;
-    let alert = config.alerts.at.last().copied();
-    if !forecast::may_enqueue(&forecast, alert, arguments.yes, &broker).await? {
+    // Check all tasks before anything else can fail.
+    let tasks = tokio::task::block_in_place(|| check_tasks(&source, &form, &rules))?;
+    let broker = session.broker().await?;
+    let client = session.client_over(broker.clone());
+    let before = client.batch(&plan.id).await?;
+    let enqueued = before.as_ref().map_or(0, |report| report.lines);
+    if !may_enqueue(&plan.id, &tasks, enqueued, arguments.yes, &broker, session).await? {
         output::note("Nothing was enqueued.");
         return Ok(Exit::Failure);
     }
     let count = task_count(tasks.count().into());
-    arguments
-        .format
-        .announce(format_args!("Loaded {count} from {source}"));
+    Format::from(list_format).announce(format_args!("Loaded {count} from {source}"));
     note_earlier_run(&plan.id, before.as_ref());
     enqueue(&client, &plan, &tasks).await?;
     if arguments.detach {
-        print_detached(&plan.id, &tasks, arguments.format);
+        print_detached(&plan.id, &tasks, list_format);
         return Ok(Exit::Success);
     }
     output::note(format_args!("Batch: {}", plan.id));
-    wait::wait(&plan.id, file, arguments.format, session, &client).await
+    wait::wait(&plan.id, destination, session, &client).await
+}
+
+/// Whether the tasks after the first `enqueued` may use what they would use of quotas and budgets.
+async fn may_enqueue(
+    id: &ChainId,
+    tasks: &BatchTasks,
+    enqueued: u64,
+    yes: bool,
+    broker: &Broker,
+    session: &Session,
+) -> Result<bool, CommandError> {
+    let config = session.fleet_config_or_own(broker).await?;
+    let mut forecast = Forecast::new(&config, local_time(), id.clone());
+    if forecast.has_limits() {
+        forecast.read_lengths(session).await;
+        tokio::task::block_in_place(|| {
+            forecast_tasks(&mut forecast, tasks, enqueued, &session.config.limits)
+        })?;
+    }
+    let alert = config.alerts.at.last().copied();
+    forecast::may_enqueue(&forecast, alert, yes, broker).await
+}
+
+fn forecast_tasks(
+    forecast: &mut Forecast,
+    tasks: &BatchTasks,
+    enqueued: u64,
+    limits: &MessageLimits,
+) -> Result<(), CommandError> {
+    let mut reader = tasks.reader()?;
+    let mut index = 0;
+    while let Some(task) = reader.next_task()? {
+        if index >= enqueued {
+            let message = RawMessage {
+                fields: vec![(b"job".to_vec(), task.message.into_bytes())],
+            };
+            // Every task was checked before.
+            if let Ok(parsed) = parse(&message, limits) {
+                forecast.add(&parsed.envelope);
+            }
+        }
+        index += 1;
+    }
+    Ok(())
 }
 
 /// Enqueues all tasks, retrying while Redis is unreachable.
@@ -179,12 +219,15 @@ fn note_earlier_run(id: &ChainId, before: Option<&BatchReport>) {
     }
 }
 
-fn print_detached(id: &ChainId, tasks: &BatchTasks, format: Format) {
-    let document = json!({"chain_id": id, "total_tasks": tasks.count()});
-    format.print_with(&document, || {
-        format!(
+fn print_detached(id: &ChainId, tasks: &BatchTasks, format: ListFormat) {
+    // `chain_id` is the old name.
+    let document = json!({"id": id, "chain_id": id, "total_tasks": tasks.count()});
+    match format {
+        ListFormat::Text => output::line(format_args!(
             "Batch: {id}\n\nThe tasks run in the background. Progress: `longshore batch show {id}`; results: `longshore batch \
              wait {id}`; cost: `longshore costs --chain-id {id}`"
-        )
-    });
+        )),
+        ListFormat::Json => output::json(&document),
+        ListFormat::Jsonl => output::json_line(&document),
+    }
 }

@@ -7,8 +7,13 @@ use longshore_client::{BatchReport, ChainId, ChainState, Client, Usd};
 use serde::Serialize;
 
 use super::{
-    known_batch, recorded::RecordedOutcomes, report::describe_failure, results::TaskResult,
+    known_batch,
+    pace::time_left,
+    recorded::RecordedOutcomes,
+    report::describe_failure,
+    results::TaskResult,
     task_count,
+    watch::{BatchWatch, Look},
 };
 use crate::{
     error::{CommandError, Exit},
@@ -50,8 +55,14 @@ pub(in crate::commands) async fn show(
     let client = session.client().await?;
     let report = known_batch(&client, &id).await?;
     let now = from_unix_ms(client.broker().server().time_ms().await?);
+    let look = if report.state.is_final() {
+        None
+    } else {
+        BatchWatch::new(&client, &id).look(&report).await
+    };
     let status = BatchStatus {
         failures: failures(&id, session, &client).await?,
+        look: look.unwrap_or_default(),
         ..BatchStatus::new(id, report, now)
     };
     format.print_with(&status, || status.to_text());
@@ -102,6 +113,9 @@ struct BatchStatus {
     last_put_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
     failures: Vec<TaskResult>,
+    /// What the tasks wait for.
+    #[serde(skip)]
+    look: Look,
     #[serde(skip)]
     now: DateTime<Utc>,
 }
@@ -125,6 +139,7 @@ impl BatchStatus {
             last_put_at: report.put,
             ended_at: report.ended,
             failures: Vec::new(),
+            look: Look::default(),
             now,
         }
     }
@@ -159,6 +174,9 @@ impl BatchStatus {
         if let Some(rate) = self.rate {
             let _written = write!(text, "\nRate: {rate:.1} tasks/s{}", self.time_left(rate));
         }
+        if let Some(status) = &self.look.status {
+            let _written = write!(text, "\nNow: {status}");
+        }
         if !self.failures.is_empty() {
             text.push_str("\n\nFailed Tasks:");
             for failure in &self.failures {
@@ -174,18 +192,13 @@ impl BatchStatus {
     }
 
     /// The time until the end at this rate.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "an estimate for people"
-    )]
     fn time_left(&self, rate: f64) -> String {
         let left = self.tasks.saturating_sub(self.done());
         if self.state != ChainState::Running || left == 0 {
             return String::new();
         }
-        let seconds = TimeDelta::try_seconds((left as f64 / rate) as i64);
-        seconds.map_or_else(String::new, |left| format!(", about {} left", span(left)))
+        let left = time_left(Some(rate), left, self.look.resets);
+        left.map_or_else(String::new, |left| format!(", {left}"))
     }
 
     fn write_next_step(&self, text: &mut String) {
@@ -219,10 +232,11 @@ fn rate(report: &BatchReport, now: DateTime<Utc>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
-    use longshore_client::QueueName;
+    use longshore_client::{JobState, QueueName};
     use longshore_protocol::chain::ChainKind;
 
     use super::*;
+    use crate::{commands::batch::pace::Resets, waiting::WaitStatus};
 
     fn time(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -268,6 +282,30 @@ mod tests {
     }
 
     #[test]
+    fn the_text_says_what_the_tasks_wait_for() {
+        let until = TimeDelta::hours(9);
+        let waiting = "5 tasks wait for gemini's requests a day until 2026-02-01 21:10 UTC";
+        let status = BatchStatus {
+            look: Look {
+                status: Some(WaitStatus::new("limit", waiting.to_owned())),
+                resets: Resets {
+                    all_wait: true,
+                    first: Some(until),
+                    last: Some(until),
+                },
+                time_left: None,
+            },
+            ..status(report(ChainState::Running), "2026-02-01T12:10:00Z")
+        };
+        let text = status.to_text();
+        let lines: Vec<&str> = text.lines().skip(5).take(2).collect();
+        assert_snapshot!(lines.join("\n"), @"
+        Rate: 10.0 tasks/s, about 9h left
+        Now: 5 tasks wait for gemini's requests a day until 2026-02-01 21:10 UTC
+        ");
+    }
+
+    #[test]
     fn an_open_batch_without_new_tasks_shows_how_to_continue() {
         let quiet = status(report(ChainState::Open), "2026-02-01T12:10:00Z").to_text();
         assert_snapshot!(quiet.lines().last().unwrap(), @"The batch is incomplete: 12,000 tasks enqueued, the last of them 9m ago. If its producer has stopped, run the same command again: `longshore batch FILE --id nightly-1` enqueues the missing tasks. Enqueued tasks run.");
@@ -287,6 +325,7 @@ mod tests {
             failures: vec![TaskResult::without_outcome(
                 7,
                 ChainId::parse("nightly-1").unwrap().task(7),
+                JobState::Discarded,
                 "overloaded",
                 "no".to_owned(),
             )],

@@ -1,88 +1,76 @@
 //! `longshore batch wait`: waits for a batch and writes its results.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
 use longshore_client::{ChainId, Client};
 
-use super::{collect::Collector, known_batch, report::Report, task_count};
+use super::{
+    collect::{Collected, Collector},
+    destination::{self, Destination},
+    known_batch, task_count,
+};
 use crate::{
     error::{CommandError, Exit},
-    output::{self, Format},
+    output,
     render::money::dollars,
-    result_file::OutputFile,
     session::Session,
     waiting::until_interrupted,
 };
+
+/// How long a reader may take for the results that were collected before the user stopped waiting.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Batch id
     #[arg(value_name = "ID", value_parser = ChainId::parse)]
     id: ChainId,
-    /// Write the results as JSON to this file, or to a new file in this directory
-    #[arg(long, short, value_name = "FILE|DIR/")]
-    output: Option<PathBuf>,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    output: destination::Options,
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    let file = open_output(arguments.output)?;
+    let destination = arguments.output.open()?;
     let client = session.client().await?;
     known_batch(&client, &arguments.id).await?;
-    wait(&arguments.id, file, arguments.format, session, &client).await
+    wait(&arguments.id, destination, session, &client).await
 }
 
-/// The file of `--output`, opened before any call costs money.
-pub(super) fn open_output(path: Option<PathBuf>) -> Result<Option<OutputFile>, CommandError> {
-    path.map(OutputFile::open_in).transpose()
-}
-
-/// Waits until all tasks have ended, and prints their results.
+/// Waits until all tasks have ended, and writes their results.
 pub(super) async fn wait(
     id: &ChainId,
-    file: Option<OutputFile>,
-    format: Format,
+    destination: Destination,
     session: &Session,
     client: &Client,
 ) -> Result<Exit, CommandError> {
-    let mut collector = Collector::new(session, client, id)?;
-    let took = until_interrupted(Box::pin(collector.run()))
+    let mut collector = Collector::new(session, client, id, destination)?;
+    let collected = until_interrupted(Box::pin(collector.run()))
         .await
         .transpose();
     collector.clear();
-    let Some(took) = took? else {
-        let tally = collector.tally();
-        output::note(format_args!(
-            "Stopped waiting: {} of {} done, {} spent. The rest keeps running: wait with `longshore batch wait {id}`, see \
-             the total cost with `longshore costs --chain-id {id}`",
-            tally.done,
-            task_count(tally.total),
-            dollars(tally.cost),
-        ));
+    let Some(Collected::All(state, took)) = collected? else {
+        return stop_waiting(id, collector).await;
+    };
+    let Some(reported) = until_interrupted(collector.report(state, took)).await else {
+        // A reader of stdout does not read.
         return Ok(Exit::Interrupted);
     };
-    print_report(&collector.into_report(took)?, file, format)
+    let (report, writer) = reported?;
+    writer.print(&report)?;
+    Ok(Exit::success_if(report.failed() == 0))
 }
 
-fn print_report(
-    report: &Report,
-    file: Option<OutputFile>,
-    format: Format,
-) -> Result<Exit, CommandError> {
-    let saved = file.as_ref().map(|file| file.path().to_owned());
-    if let Some(file) = file {
-        file.write(report)?;
+async fn stop_waiting(id: &ChainId, collector: Collector<'_>) -> Result<Exit, CommandError> {
+    let tally = collector.tally();
+    if let Ok(written) = tokio::time::timeout(LAST_WRITES, collector.write_rest()).await {
+        written?;
     }
-    match format {
-        Format::Text => output::line(report.to_text(saved.as_deref())),
-        Format::Json => {
-            output::json(report);
-            if let Some(saved) = saved {
-                output::note(format_args!("Results saved to: {}", saved.display()));
-            }
-        }
-    }
-    Ok(Exit::success_if(report.failed() == 0))
+    output::note(format_args!(
+        "Stopped waiting: {} of {} done, {} spent. The rest keeps running: wait with `longshore batch wait {id}`, see \
+         the total cost with `longshore costs --chain-id {id}`",
+        tally.done,
+        task_count(tally.total),
+        dollars(tally.cost),
+    ));
+    Ok(Exit::Interrupted)
 }

@@ -123,7 +123,7 @@ pub(in crate::commands) async fn run(
         _ => chain_table(&rows, local_time(), width),
     });
     if rows.len() == limit {
-        output::notice(format_args!(
+        output::note(format_args!(
             "{} shown; there may be more (raise --limit).",
             counted(rows.len(), "chain")
         ));

@@ -102,7 +102,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         dead_letter_table(&listed, local_time(), width)
     });
     if let (ListFormat::Jsonl, Some(next)) = (arguments.output.format, &listed.next) {
-        output::notice(format_args!("next page: --after {next}"));
+        output::note(format_args!("next page: --after {next}"));
     }
     Ok(Exit::Success)
 }

@@ -10,12 +10,11 @@ use longshore_protocol::{
 };
 use serde::Serialize;
 
-use super::parked::parked_state;
 use crate::documents::{AttemptDocument, DeadLetterDocument, JobDocument};
 use crate::render::{
     attempts::{checkpoint_attempts, recorded_attempts},
     decisions::routing_decisions,
-    lane::{state_with_wait, wait_reason},
+    lane::{parked_state, state_with_wait, wait_reason},
     table::Width,
     text::{counted, grouped, labelled, one_line, printable},
     time::{age, seconds_from_ms, timestamp, with_age},

@@ -19,14 +19,13 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use super::parked::parked_state;
 use crate::{
     documents::JobDocument,
     error::{CommandError, Exit},
     options::{self, LabelFilter},
     output::{self, ListOutput},
     render::{
-        lane::wait_reason,
+        lane::{parked_state, wait_reason},
         table::{Cell, Table, Width, cut, hide, state_cell, whole},
         text::{counted, one_line, or_dash},
         time::{age, from_unix_ms},
@@ -266,7 +265,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     output.print_rows(&documents, |width| job_table(&rows, local_time(), width));
     let full = rows.len() == usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     if let Some(last) = rows.last().filter(|_| full) {
-        output::notice(format_args!(
+        output::note(format_args!(
             "{} shown; next page: --after {}",
             counted(rows.len(), "job"),
             Cursor::at(&last.row.job)

@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use super::{
     by_id::{answer_each, recorded_end, refuse_options_of_all},
-    parked::describe_hold,
-    refuse_chains, run_now_all, why,
+    refuse_chains, run_now_all,
 };
 use crate::{
     confirm::Consent,
@@ -16,6 +15,7 @@ use crate::{
     options::LabelFilter,
     output::Format,
     session::Session,
+    why::{self, describe_hold},
 };
 
 #[derive(Debug, clap::Args)]
@@ -111,7 +111,7 @@ async fn release(
     let hold = match &found.location {
         Location::Waiting {
             due_at: Some(due), ..
-        } => describe_hold(broker, *due, local_time()).await?,
+        } => describe_hold(broker, *due, found.checkpoint.as_ref(), local_time()).await?,
         _ => None,
     };
     let hold = hold.unwrap_or_default();

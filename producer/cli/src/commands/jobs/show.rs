@@ -7,12 +7,12 @@ use longshore_protocol::{clock::local_time, event::DropRecord, id::EntryId};
 use super::{
     details::{JobDetails, describe_job},
     refuse_chains, unknown_job,
-    why::explain,
 };
 use crate::{
     error::{CommandError, Exit},
     output::{self, TableOutput},
     session::Session,
+    why::explain,
 };
 
 #[derive(Debug, clap::Args)]

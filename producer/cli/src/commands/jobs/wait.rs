@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fmt::Write as _,
     time::{Duration, Instant},
 };
 
 use longshore_client::{Client, JobId, JobState, Location, Outcome};
+use longshore_protocol::id::EntryId;
 use serde::Serialize;
 
 use super::{refuse_chains, unknown_job};
@@ -19,6 +21,8 @@ use crate::{
         time::seconds_from_ms,
     },
     session::Session,
+    waiting::EXPLAIN_AFTER,
+    why::JobWatch,
 };
 
 /// The pause between two reads of the outcomes.
@@ -65,31 +69,25 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             open.push(id.clone());
         }
     }
-    let bar = Progress::count("{wide_bar} {pos}/{len}", open.len() as u64);
+    let bar = match open.as_slice() {
+        [_] => Progress::spinner("{spinner} {elapsed} {wide_msg}", "Waiting for the job"),
+        _ => Progress::count("{wide_bar} {pos}/{len}", open.len() as u64),
+    };
     let mut ended: BTreeMap<JobId, WaitResult> = BTreeMap::new();
-    let mut checked: Option<Instant> = None;
-    while !open.is_empty() {
-        let mut fresh = remove_ended(&client, &mut open).await?;
-        if checked.is_none_or(|at| at.elapsed() >= CHECK_PAUSE) {
-            fresh.extend(remove_missing(&client, session, &mut open).await?);
-            checked = Some(Instant::now());
-        }
-        for result in fresh {
-            if arguments.format == Format::Text {
-                bar.line(&result.text);
-            }
-            bar.advance(1);
-            ended.insert(result.id.clone(), result);
-        }
-        if open.is_empty() {
-            break;
-        }
-        let pause = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-            Some(left) if left.is_zero() => break,
-            Some(left) => left.min(PAUSE),
-            None => PAUSE,
-        };
-        tokio::time::sleep(pause).await;
+    let single = match open.as_slice() {
+        [id] => Some(id.clone()),
+        _ => None,
+    };
+    let wait = Wait {
+        client: &client,
+        session,
+        bar: &bar,
+        format: arguments.format,
+        until,
+    };
+    tokio::select! {
+        waited = wait.run(&mut open, &mut ended) => waited?,
+        never = tell(&client, single.as_ref(), &bar) => match never {},
     }
     bar.clear();
     for id in &open {
@@ -128,6 +126,64 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         output::json(&in_order);
     }
     Ok(Exit::success_if(all_completed))
+}
+
+struct Wait<'a> {
+    client: &'a Client,
+    session: &'a Session,
+    bar: &'a Progress,
+    format: Format,
+    until: Option<Instant>,
+}
+
+impl Wait<'_> {
+    /// Moves jobs from `open` to `ended` until all have ended, or the time is up.
+    async fn run(
+        &self,
+        open: &mut Vec<JobId>,
+        ended: &mut BTreeMap<JobId, WaitResult>,
+    ) -> Result<(), CommandError> {
+        let mut checked: Option<Instant> = None;
+        loop {
+            let mut fresh = remove_ended(self.client, open).await?;
+            if checked.is_none_or(|at| at.elapsed() >= CHECK_PAUSE) {
+                fresh.extend(remove_missing(self.client, self.session, open).await?);
+                checked = Some(Instant::now());
+            }
+            for result in fresh {
+                if self.format == Format::Text {
+                    self.bar.line(&result.text);
+                }
+                self.bar.advance(1);
+                ended.insert(result.id.clone(), result);
+            }
+            if open.is_empty() {
+                return Ok(());
+            }
+            let left = self
+                .until
+                .map(|until| until.saturating_duration_since(Instant::now()));
+            let pause = match left {
+                Some(left) if left.is_zero() => return Ok(()),
+                Some(left) => left.min(PAUSE),
+                None => PAUSE,
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Says what a single job waits for.
+async fn tell(client: &Client, single: Option<&JobId>, bar: &Progress) -> Infallible {
+    let Some(id) = single else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep(EXPLAIN_AFTER).await;
+    let first = client.broker().jobs().first_entry_id(id).await;
+    // A job without an id of its own has that of its entry.
+    let first = first.ok().flatten();
+    let entry_id = first.unwrap_or_else(|| EntryId::from_stored(id.as_str()));
+    JobWatch::new(client, id, entry_id).tell(bar).await
 }
 
 /// Removes the jobs that have an outcome from `open`.

@@ -2,126 +2,77 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use longshore_client::{JobId, Outcome, ToolCall, Usd};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use longshore_client::{JobId, JobState, Outcome};
+use serde::{Serialize, Serializer};
 
-use crate::render::{
-    money::{dollars, exact},
-    text::{or_dash, printable},
-    time::seconds_from_ms,
+use crate::{
+    render::{
+        money::dollars,
+        text::{or_dash, printable},
+        time::seconds_from_ms,
+    },
+    result_document::{ResultDocument, outcome_without_calls},
 };
 
 /// The result of a task; the document that `--output` and `--format json` write.
-#[derive(Debug, Serialize)]
-pub(super) struct Answer {
-    task_id: JobId,
-    platform: Option<String>,
-    model: Option<String>,
-    pub(super) success: bool,
-    output: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<ToolCall>,
-    error: Option<String>,
-    error_class: Option<String>,
-    #[serde(serialize_with = "exact")]
-    cost: Usd,
-    cost_usd: Usd,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    cost_estimated: bool,
-    /// Seconds.
-    duration: f64,
-    input_tokens: u64,
-    output_tokens: u64,
-    cached_tokens: u64,
-    reasoning_tokens: u64,
-    attempts: u32,
-    metadata: Option<Map<String, Value>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+#[derive(Debug)]
+pub(super) struct Answer(Outcome);
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ResultDocument::new(&self.0).serialize(serializer)
+    }
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        Self(outcome)
+    }
 }
 
 impl Answer {
-    pub(super) fn from_outcome(outcome: Outcome) -> Self {
-        Self {
-            task_id: outcome.id,
-            platform: outcome.platform,
-            model: outcome.model,
-            success: outcome.success,
-            output: outcome.output,
-            tool_calls: outcome.tool_calls,
-            error: outcome.error,
-            error_class: outcome.error_class,
-            cost: outcome.cost_usd,
-            cost_usd: outcome.cost_usd,
-            cost_estimated: outcome.cost_estimated,
-            duration: seconds_from_ms(outcome.duration_ms),
-            input_tokens: outcome.input_tokens,
-            output_tokens: outcome.output_tokens,
-            cached_tokens: outcome.cached_tokens,
-            reasoning_tokens: outcome.reasoning_tokens,
-            attempts: outcome.attempts,
-            metadata: outcome.metadata,
-            warnings: outcome.warnings,
-        }
+    /// The answer to a message that never becomes a job: it is malformed, or its id belongs to another job.
+    pub(super) fn refused(id: &JobId, code: &str, error: String) -> Self {
+        let state = JobState::Discarded;
+        Self(outcome_without_calls(id.clone(), state, code, error))
     }
 
-    /// The answer to a message that never becomes a job: it is malformed, or its id belongs to another job.
-    pub(super) fn refused(id: &JobId, code: String, error: String) -> Self {
-        Self {
-            task_id: id.clone(),
-            platform: None,
-            model: None,
-            success: false,
-            output: None,
-            tool_calls: Vec::new(),
-            error: Some(error),
-            error_class: Some(code),
-            cost: Usd::ZERO,
-            cost_usd: Usd::ZERO,
-            cost_estimated: false,
-            duration: 0.0,
-            input_tokens: 0,
-            output_tokens: 0,
-            cached_tokens: 0,
-            reasoning_tokens: 0,
-            attempts: 0,
-            metadata: None,
-            warnings: Vec::new(),
-        }
+    pub(super) fn is_success(&self) -> bool {
+        self.0.success
     }
 
     /// The text for people.
     pub(super) fn to_text(&self, saved: Option<&Path>) -> String {
+        let Self(outcome) = self;
         let mut text = format!(
             "Task ID: {}\nPlatform: {}\nSuccess: {}\nDuration: {:.2}s\nCost: {}{}",
-            self.task_id,
-            or_dash(self.platform.as_deref()),
-            if self.success { "True" } else { "False" },
-            self.duration,
-            dollars(self.cost),
-            if self.cost_estimated {
+            outcome.id,
+            or_dash(outcome.platform.as_deref()),
+            if outcome.success { "True" } else { "False" },
+            seconds_from_ms(outcome.duration_ms),
+            dollars(outcome.cost_usd),
+            if outcome.cost_estimated {
                 " (estimated)"
             } else {
                 ""
             },
         );
         // Writing to a string does not fail.
-        if !self.success {
-            let error = self.error.as_deref().unwrap_or("no reason was given");
+        if !outcome.success {
+            let error = outcome.error.as_deref().unwrap_or("no reason was given");
             let _written = write!(text, "\nError: {}", printable(error));
         }
-        for warning in &self.warnings {
+        for warning in &outcome.warnings {
             let _written = write!(text, "\nWarning: {}", printable(warning));
         }
-        for call in &self.tool_calls {
+        for call in &outcome.tool_calls {
             let function = &call.function;
             let call = format!("{}({})", function.name, function.arguments);
             let _written = write!(text, "\nTool call: {}", printable(&call));
         }
-        let output = self.output.as_ref();
+        let output = outcome.output.as_ref();
         if let Some(output) =
-            output.filter(|output| self.tool_calls.is_empty() || !output.is_empty())
+            output.filter(|output| outcome.tool_calls.is_empty() || !output.is_empty())
         {
             let _written = write!(text, "\n\n--- Output ---\n{}", printable(output));
         }
@@ -135,7 +86,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -156,7 +107,7 @@ mod tests {
 
     #[test]
     fn text_shows_the_answer() {
-        let answer = Answer::from_outcome(outcome(json!({"cost_usd": "0"})));
+        let answer = Answer::from(outcome(json!({"cost_usd": "0"})));
         assert_snapshot!(answer.to_text(Some(Path::new("results/btc_analysis.json"))), @"
         Task ID: 1795232878059-0
         Platform: gemini
@@ -173,7 +124,7 @@ mod tests {
 
     #[test]
     fn text_shows_the_error() {
-        let answer = Answer::from_outcome(outcome(json!({
+        let answer = Answer::from(outcome(json!({
             "success": false, "state": "discarded", "output": null, "platform": null,
             "error": "All platforms failed. Last error: overloaded. Tried: gemini, openai",
         })));
@@ -190,7 +141,7 @@ mod tests {
     #[test]
     fn text_shows_calls_of_tools_and_warnings() {
         let function = json!({"name": "weather", "arguments": "{\"city\":\"Oslo\"}"});
-        let answer = Answer::from_outcome(outcome(json!({
+        let answer = Answer::from(outcome(json!({
             "output": "", "tool_calls": [{"id": "c", "type": "function", "function": function}],
             "warnings": ["unknown field `temprature`: did you mean `temperature`?"],
         })));
@@ -206,28 +157,33 @@ mod tests {
     }
 
     #[test]
-    fn json_has_every_figure() {
-        let answer = Answer::from_outcome(outcome(json!({})));
+    fn json_has_the_names_of_the_outcome_and_the_old_ones() {
+        let answer = Answer::from(outcome(json!({})));
         assert_snapshot!(serde_json::to_string_pretty(&answer).unwrap(), @r#"
         {
-          "task_id": "1795232878059-0",
-          "platform": "gemini",
-          "model": "gemini-2.5-flash",
+          "id": "1795232878059-0",
+          "state": "completed",
           "success": true,
           "output": "BTC price trends for Q1 2026 show...",
           "error": null,
           "error_class": null,
-          "cost": 0.000012,
-          "cost_usd": "0.000012",
-          "duration": 8.45,
+          "platform": "gemini",
+          "model": "gemini-2.5-flash",
+          "finish_reason": "stop",
+          "attempts": 1,
           "input_tokens": 12,
           "output_tokens": 7,
           "cached_tokens": 3,
           "reasoning_tokens": 2,
-          "attempts": 1,
+          "cost_usd": "0.000012",
+          "duration_ms": 8450,
+          "queued_ms": 2,
           "metadata": {
             "asset_id": 1
-          }
+          },
+          "task_id": "1795232878059-0",
+          "cost": 0.000012,
+          "duration": 8.45
         }
         "#);
     }

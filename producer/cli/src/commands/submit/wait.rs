@@ -1,16 +1,17 @@
 //! Waits for the answer of one job.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use longshore_client::{Client, ClientError, Outcome, Receipt, Submission};
 
 use crate::{
     error::CommandError,
     render::progress::Progress,
-    waiting::{EXPLAIN_AFTER, Outage, missing_worker, until_interrupted},
+    waiting::{EXPLAIN_AFTER, Outage, until_interrupted},
+    why::JobWatch,
 };
 
-/// The longest wait of one call, after the explanation why there may be no answer.
+/// The longest wait of one call.
 const SLICE: Duration = Duration::from_secs(5);
 
 /// The delay before a message that no worker has read is checked again.
@@ -29,30 +30,51 @@ pub(super) enum Waited {
 }
 
 pub(super) async fn wait(client: &Client, receipt: &Receipt) -> Result<Waited, CommandError> {
-    let mut watch = Watch {
+    let spinner = Progress::spinner("{spinner} {elapsed} {wide_msg}", "Waiting for the answer");
+    let mut waiter = Waiter {
         client,
         receipt,
-        spinner: Progress::spinner("{spinner} {msg} {elapsed}", "Waiting for the answer"),
+        spinner: &spinner,
         outage: Outage::default(),
     };
-    let waited = until_interrupted(watch.run()).await;
-    watch.spinner.clear();
+    let waited = until_interrupted(Box::pin(async {
+        tokio::select! {
+            waited = waiter.run() => waited,
+            never = tell(client, receipt, &spinner) => match never {},
+        }
+    }))
+    .await;
+    spinner.clear();
     waited.unwrap_or(Ok(Waited::Interrupted))
 }
 
-struct Watch<'a> {
+/// Says what the job waits for.
+async fn tell(client: &Client, receipt: &Receipt, spinner: &Progress) -> Infallible {
+    let id = &receipt.id;
+    let mut watch = JobWatch::new(client, id, receipt.entry_id.clone());
+    tokio::time::sleep(EXPLAIN_AFTER).await;
+    // The wait itself reports errors.
+    if let Ok(Submission::Duplicate(first)) = client.submission(receipt).await {
+        spinner.note(&format!(
+            "This task was submitted before; waiting for its answer. Answers are kept for an hour; for older ones, run \
+             `longshore jobs show {id}`"
+        ));
+        if let Some(first) = first {
+            watch.follow(first);
+        }
+    }
+    watch.tell(spinner).await
+}
+
+struct Waiter<'a> {
     client: &'a Client,
     receipt: &'a Receipt,
-    spinner: Progress,
+    spinner: &'a Progress,
     outage: Outage,
 }
 
-impl Watch<'_> {
+impl Waiter<'_> {
     async fn run(&mut self) -> Result<Waited, CommandError> {
-        if let Some(waited) = self.wait_slice(EXPLAIN_AFTER).await? {
-            return Ok(waited);
-        }
-        self.explain().await;
         loop {
             if let Some(waited) = self.wait_slice(SLICE).await? {
                 return Ok(waited);
@@ -84,22 +106,5 @@ impl Watch<'_> {
                 (_, outcome) => outcome.map(|outcome| Waited::Ended(Box::new(outcome))),
             },
         )
-    }
-
-    /// Explains why there may be no answer yet. Ignores errors, because the next slice reports them.
-    async fn explain(&self) {
-        let id = &self.receipt.id;
-        let (broker, queue) = (self.client.broker(), self.client.queue_name());
-        if let Ok(Some(missing)) = missing_worker(broker, queue).await {
-            self.spinner.note(&format!(
-                "{missing}; the job waits. Ctrl-C leaves it in the queue: `longshore jobs show {id}`"
-            ));
-        }
-        if let Ok(Submission::Duplicate(_)) = self.client.submission(self.receipt).await {
-            self.spinner.note(&format!(
-                "This task was submitted before; waiting for its answer. Answers are kept for an hour; for older ones, run \
-                 `longshore jobs show {id}`"
-            ));
-        }
     }
 }

@@ -1,7 +1,6 @@
 use insta::assert_snapshot;
 use longshore_client::StoredTask;
 use longshore_config::Config;
-use longshore_protocol::{chain::ChainId, clock::local_time};
 use longshore_settings::Environment;
 
 use super::*;
@@ -16,9 +15,8 @@ fn check(text: &str, fallback: bool) -> Result<BatchTasks, String> {
         catalog: &config.catalog,
         fallback,
     };
-    let mut forecast = Forecast::new(&config, local_time(), ChainId::parse("b").unwrap());
     let source = Source::from_path(Some(path.clone()));
-    check_tasks(&source, &Form::List, &rules, &mut forecast, 0).map_err(|error| {
+    check_tasks(&source, &Form::List, &rules).map_err(|error| {
         let name = format!("{}: ", path.display());
         error.to_string().replace(&name, "")
     })

@@ -1,5 +1,5 @@
 use insta::assert_snapshot;
-use longshore_client::JobId;
+use longshore_client::{JobId, JobState};
 use serde_json::json;
 
 use super::*;
@@ -13,20 +13,25 @@ fn outcome(index: u32, platform: &str, cost: &str, error: Option<&str>) -> TaskR
         "finish_reason": null, "attempts": 1, "input_tokens": 12, "output_tokens": 7, "cached_tokens": 0,
         "reasoning_tokens": 0, "cost_usd": cost, "duration_ms": 641, "queued_ms": 2, "metadata": {"asset_id": index},
     });
-    TaskResult::from_outcome(index, serde_json::from_value(outcome).unwrap())
+    TaskResult {
+        index,
+        outcome: serde_json::from_value(outcome).unwrap(),
+    }
 }
 
+/// The report of results that came in the opposite order.
 fn report(results: &[TaskResult]) -> Report {
     let (mut sums, mut kept) = (Sums::default(), Results::new().unwrap());
-    for result in results {
+    for result in results.iter().rev() {
         sums.add(result);
         kept.push(result).unwrap();
     }
     let id = ChainId::parse("batch_1").unwrap();
     Report::new(
         id,
+        ChainState::Completed,
         sums,
-        kept.finish().unwrap(),
+        Some(kept.finish().unwrap()),
         Duration::from_millis(12_340),
     )
 }
@@ -70,6 +75,7 @@ fn the_text_lists_the_first_failures() {
     results.push(TaskResult::without_outcome(
         12,
         JobId::parse("inv-1").unwrap(),
+        JobState::Discarded,
         "id_conflict",
         "taken".to_owned(),
     ));
@@ -110,49 +116,69 @@ fn the_document_has_every_result() {
     ]);
     assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
     {
+      "id": "batch_1",
+      "state": "completed",
       "total_tasks": 2,
       "success_count": 1,
       "failure_count": 1,
       "success_rate": 0.5,
+      "cost_usd": "0.3",
+      "duration_ms": 12340,
       "total_cost": 0.3,
       "total_duration": 12.34,
       "chain_id": "batch_1",
       "results": [
         {
-          "task_id": "1795232878059-0",
           "index": 0,
-          "platform": "gemini",
-          "model": "m",
+          "id": "1795232878059-0",
+          "state": "completed",
           "success": true,
           "output": "Analysis results...",
           "error": null,
           "error_class": null,
-          "cost": 0.1,
-          "duration_ms": 641,
-          "input_tokens": 12,
-          "output_tokens": 7,
-          "attempts": 1,
-          "metadata": {
-            "asset_id": 0
-          }
-        },
-        {
-          "task_id": "1795232878059-1",
-          "index": 1,
           "platform": "gemini",
           "model": "m",
+          "finish_reason": null,
+          "attempts": 1,
+          "input_tokens": 12,
+          "output_tokens": 7,
+          "cached_tokens": 0,
+          "reasoning_tokens": 0,
+          "cost_usd": "0.1",
+          "duration_ms": 641,
+          "queued_ms": 2,
+          "metadata": {
+            "asset_id": 0
+          },
+          "task_id": "1795232878059-0",
+          "cost": 0.1,
+          "duration": 0.641
+        },
+        {
+          "index": 1,
+          "id": "1795232878059-1",
+          "state": "discarded",
           "success": false,
           "output": null,
           "error": "no",
           "error_class": "overloaded",
-          "cost": 0.2,
-          "duration_ms": 641,
+          "platform": "gemini",
+          "model": "m",
+          "finish_reason": null,
+          "attempts": 1,
           "input_tokens": 12,
           "output_tokens": 7,
-          "attempts": 1,
+          "cached_tokens": 0,
+          "reasoning_tokens": 0,
+          "cost_usd": "0.2",
+          "duration_ms": 641,
+          "queued_ms": 2,
           "metadata": {
             "asset_id": 1
-          }
+          },
+          "task_id": "1795232878059-1",
+          "cost": 0.2,
+          "duration": 0.641
         }
       ]
     }

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::{AccountHold, Broker, BrokerError, LanePosition, TenantPosition};
-use longshore_client::{JobId, JobSnapshot, JobState, Lane, QueueName};
+use longshore_client::{JobId, JobSnapshot, Lane, QueueName};
 use longshore_policy::{
     limits::MeterName,
     pause::{Pauses, Target},
 };
 use longshore_protocol::{
+    call::ErrorClass,
     checkpoint::Checkpoint,
     envelope::{Envelope, PROTOCOL_VERSION},
 };
@@ -22,16 +23,14 @@ use crate::render::{
 /// Characters of an error that are shown.
 const ERROR_HEAD: usize = 160;
 
-/// The state of a parked job. A job that waits for the turn of its tenant is as good as in its queue.
-pub(super) fn parked_state(lane: &Lane, attempts: u32) -> JobState {
-    match lane {
-        _ if attempts > 0 => JobState::Retryable,
-        Lane::Tenant(_) => JobState::Available,
-        Lane::Time | Lane::Version | Lane::Key | Lane::Quota(_) | Lane::Paused(_) => {
-            JobState::Scheduled
-        }
-    }
-}
+/// The times of one wait may differ by this much.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
+
+/// How much later than a job's own answer those may have come that extended the hold.
+const EXTENDED: TimeDelta = TimeDelta::minutes(10);
+
+/// Why a job waits for a limit although others may have room.
+pub(super) const BOUND: &str = "no other platform is tried because its `fallback` is false";
 
 /// What a parked job waits for, and when it is expected to run.
 pub(super) async fn explain_parked(
@@ -50,7 +49,7 @@ pub(super) async fn explain_parked(
                 failed.map_or_else(|| "waiting for its start time".to_owned(), describe_failure);
             match due_at {
                 Some(due) => {
-                    let hold = describe_hold(broker, due, now).await?;
+                    let hold = describe_hold(broker, due, found.checkpoint.as_ref(), now).await?;
                     let job = found.checkpoint.as_ref().map(|checkpoint| &checkpoint.id);
                     let earlier = match (&hold, job) {
                         (None, Some(id)) if due > now => describe_run_now(id),
@@ -98,18 +97,47 @@ pub(super) async fn explain_parked(
     })
 }
 
-/// The account hold that ends when the job is due.
-pub(super) async fn describe_hold(
+/// The account hold that ends when the job is due, as the rest of a sentence.
+pub(crate) async fn describe_hold(
     broker: &Broker,
     due: DateTime<Utc>,
+    checkpoint: Option<&Checkpoint>,
     now: DateTime<Utc>,
 ) -> Result<Option<String>, BrokerError> {
     let holds = broker.limits().account_holds(now).await?;
-    let ends_then = |hold: &&AccountHold| (hold.until - due).abs() <= TimeDelta::seconds(1);
-    Ok(holds.iter().find(ends_then).map(|hold| {
-        let (sentence, command) = (hold::hold_sentence(hold), hold::release_command(hold));
-        format!("; {sentence}; `{command}` ends the hold")
-    }))
+    let hold = find_hold(&holds, due, checkpoint);
+    Ok(hold.map(|hold| format!("; {}", hold_with_remedy(hold))))
+}
+
+/// The account hold that ends when the job is due: its end frees the job (`release_account.lua`).
+pub(crate) fn find_hold<'a>(
+    holds: &'a [AccountHold],
+    due: DateTime<Utc>,
+    checkpoint: Option<&Checkpoint>,
+) -> Option<&'a AccountHold> {
+    let refused_by = checkpoint
+        .and_then(|checkpoint| checkpoint.history.last())
+        .filter(|last| is_refusal(last.error_class))
+        .map(|last| last.platform.as_str());
+    holds.iter().find(|hold| {
+        let earlier = hold.until - due;
+        // The job is due when the answer to its own call said; later answers extended the hold.
+        let provider = hold.access.as_ref().map(|access| &access.provider);
+        let is_own = refused_by == Some(provider.unwrap_or(&hold.account).as_str());
+        let most = if is_own { EXTENDED } else { TOLERANCE };
+        (-TOLERANCE..=most).contains(&earlier)
+    })
+}
+
+/// Whether the provider refused the call for a limit of the account.
+pub(super) fn is_refusal(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::RateLimited | ErrorClass::QuotaExhausted)
+}
+
+/// A hold, and the command that ends it.
+pub(crate) fn hold_with_remedy(hold: &AccountHold) -> String {
+    let (sentence, command) = (hold::hold_sentence(hold), hold::release_command(hold));
+    format!("{sentence}; `{command}` ends the hold")
 }
 
 /// The last failure of a job that waits for its next attempt.
@@ -121,25 +149,37 @@ fn describe_failure(checkpoint: &Checkpoint) -> String {
     format!("{last}waiting for its next attempt")
 }
 
-/// The command that runs the job before its time.
 fn describe_run_now(id: &JobId) -> String {
-    format!("; `longshore jobs run-now {id}` runs it now")
+    format!("; {}", run_now_remedy(id))
+}
+
+/// The command that runs the job before its time.
+pub(super) fn run_now_remedy(id: &JobId) -> String {
+    format!("`longshore jobs run-now {id}` runs it now")
 }
 
 /// The pauses that have to end before the job runs.
 fn explain_pause(pauses: &Pauses, targets: &[Target], now: DateTime<Utc>) -> String {
+    match pauses_with_remedies(pauses, targets, now) {
+        None => "its pause has ended; about to be released".to_owned(),
+        Some((sentences, remedy)) => format!("not attempted because {sentences}; {remedy}"),
+    }
+}
+
+/// The pauses that have to end, and the commands that end them; `None` if none is left.
+pub(super) fn pauses_with_remedies(
+    pauses: &Pauses,
+    targets: &[Target],
+    now: DateTime<Utc>,
+) -> Option<(String, String)> {
     let now_ms = now.timestamp_millis();
     let paused = targets.iter();
     let paused = paused.filter_map(|target| Some((target, pauses.get(target, now_ms)?)));
     let (sentences, commands): (Vec<String>, Vec<String>) = paused
         .map(|(target, pause)| (pause_sentence(target, pause, now), resume_command(target)))
         .unzip();
-    if sentences.is_empty() {
-        "its pause has ended; about to be released".to_owned()
-    } else {
-        let (sentences, commands) = (sentences.join(" and "), commands.join(" and "));
-        format!("not attempted because {sentences}; to end it: {commands}")
-    }
+    let remedy = format!("to end it: {}", commands.join(" and "));
+    (!sentences.is_empty()).then(|| (sentences.join(" and "), remedy))
 }
 
 /// The limit that the job waits for, its position in the lane, when its turn is expected, and whether it is
@@ -156,10 +196,10 @@ async fn explain_quota(
         return Ok(wait);
     };
     let turn = broker.lanes().limit_position(meter, entry_id).await?;
-    let bound = if envelope.is_some_and(|envelope| !envelope.fallback) {
-        "; no other platform is tried because its `fallback` is false"
+    let bound = if is_bound(envelope) {
+        format!("; {BOUND}")
     } else {
-        ""
+        String::new()
     };
     let turn = describe_turn(&turn, now);
     Ok(format!(
@@ -167,8 +207,13 @@ async fn explain_quota(
     ))
 }
 
+/// Whether the job may not fall back to another platform.
+pub(super) fn is_bound(envelope: Option<&Envelope>) -> bool {
+    envelope.is_some_and(|envelope| !envelope.fallback)
+}
+
 /// The position in a limit's lane, and when the turn is expected.
-fn describe_turn(turn: &LanePosition, now: DateTime<Utc>) -> String {
+pub(super) fn describe_turn(turn: &LanePosition, now: DateTime<Utc>) -> String {
     let position = match turn.ahead {
         Some(0) => ", next in line".to_owned(),
         Some(ahead) => format!(", behind {}", job_count(ahead)),
@@ -228,7 +273,12 @@ fn describe_due(due: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longshore_protocol::{call::ErrorClass, checkpoint::PastAttempt, id::AttemptId};
+    use longshore_broker::AccountAccess;
+    use longshore_protocol::{
+        checkpoint::PastAttempt,
+        id::{AccessDigest, AttemptId},
+        platform::PlatformName,
+    };
 
     use super::*;
 
@@ -258,6 +308,45 @@ mod tests {
             resume_command(&Target::task_type("research")),
             "`longshore resume type research`"
         );
+    }
+
+    #[test]
+    fn a_job_belongs_to_the_hold_of_its_own_refusal_or_to_one_that_ends_when_it_is_due() {
+        let due: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
+        let held = |seconds| AccountHold {
+            account: PlatformName::from_stored("shared".to_owned()),
+            until: due + TimeDelta::seconds(seconds),
+            reason: String::new(),
+            access: Some(AccountAccess {
+                provider: PlatformName::from_stored("openai".to_owned()),
+                digest: AccessDigest::from_stored("1f"),
+            }),
+        };
+        let mut refused = Checkpoint::fresh(JobId::parse("inv-42").unwrap(), due);
+        refused.remember(PastAttempt {
+            attempt_id: AttemptId::new(),
+            at: due,
+            platform: "openai".to_owned(),
+            model: "gpt-4o-mini".to_owned(),
+            error_class: ErrorClass::RateLimited,
+            error: "openai: Rate limited".to_owned(),
+            cost: None,
+        });
+        for (seconds, own, others) in [
+            (0, true, true),
+            (-1, true, true),
+            (90, true, false),
+            (700, false, false),
+            (-2, false, false),
+        ] {
+            let holds = [held(seconds)];
+            assert_eq!(
+                find_hold(&holds, due, Some(&refused)).is_some(),
+                own,
+                "{seconds}"
+            );
+            assert_eq!(find_hold(&holds, due, None).is_some(), others, "{seconds}");
+        }
     }
 
     #[test]
