@@ -90,13 +90,14 @@ impl Assignment {
     }
 }
 
-/// A job that was made of options, as a worker reads it; the error names the option.
+/// A job that was made of options, as a worker reads it; each error names its option.
 pub(crate) fn check_job(job: &Job, limits: &MessageLimits) -> Result<Envelope, CommandError> {
-    job.check(limits).map_err(|wrong| {
-        CommandError::Input(match &wrong.field {
+    job.check_all(limits).map_err(|wrong| {
+        let lines = wrong.into_iter().map(|wrong| match &wrong.field {
             Some(field) => format!("--{}: {}", field.replace('_', "-"), wrong.message),
             None => wrong.message,
-        })
+        });
+        CommandError::Input(lines.collect::<Vec<_>>().join("\n"))
     })
 }
 

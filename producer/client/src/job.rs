@@ -9,7 +9,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use longshore_protocol::{
     call::{ChatMessage, ReasoningEffort, ToolChoice},
     envelope::{
-        Envelope, Limit, Malformed, MalformedCode, MessageLimits, RawMessage, Retry, parse,
+        AllMalformed, Envelope, Limit, Malformed, MalformedCode, MessageLimits, RawMessage, Retry,
+        parse_all,
     },
     id::ReaderName,
     money::Usd,
@@ -77,7 +78,7 @@ impl Job {
 
     /// Parses and checks the JSON of a job.
     pub fn from_json(text: &str, limits: &MessageLimits) -> Result<Self, Malformed> {
-        parse(&job_message(text), limits)?;
+        parse_all(&job_message(text), limits).map_err(|malformed| malformed.first)?;
         serde_json::from_str(text).map_err(|error| Malformed {
             code: MalformedCode::NotJson,
             field: None,
@@ -343,7 +344,12 @@ impl Job {
 
     /// The job as a worker reads it, or its first fault.
     pub fn check(&self, limits: &MessageLimits) -> Result<Envelope, Malformed> {
-        parse(&job_message(&self.to_json()), limits).map(|parsed| parsed.envelope)
+        self.check_all(limits).map_err(|malformed| malformed.first)
+    }
+
+    /// The job as a worker reads it, or all of its faults.
+    pub fn check_all(&self, limits: &MessageLimits) -> Result<Envelope, AllMalformed> {
+        parse_all(&job_message(&self.to_json()), limits).map(|parsed| parsed.envelope)
     }
 }
 

@@ -19,10 +19,10 @@ mod work;
 
 pub use self::{
     document::{Document, OnComplete, Step, Work},
-    faults::BadChain,
+    faults::{BadChain, ChainFault},
     graph::{dot, mermaid},
     name::{BadChainName, ChainId, Instance, StepName},
-    parse::{MAX_STEPS, parse},
+    parse::{FIELDS, MAX_STEPS, STEP_FIELDS, parse},
     state::StepState,
     step::{OnFailure, StepRef},
 };

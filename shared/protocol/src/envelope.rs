@@ -28,8 +28,8 @@ pub use self::fields::is_line;
 pub use self::{
     chained::chain_text,
     hash::ContentHash,
-    malformed::{Malformed, MalformedCode},
-    parse::{FIELDS, Message as RawMessage, MessageLimits, Parsed, parse, reply_to},
+    malformed::{AllMalformed, Malformed, MalformedCode},
+    parse::{FIELDS, Message as RawMessage, MessageLimits, Parsed, parse, parse_all, reply_to},
     tenant::tenant_of,
 };
 pub(crate) use self::{malformed::shortened, parse::members_of};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     OnFailure, StepName, Work,
-    faults::Faults,
+    faults::{Faults, Location},
     template::{OF_MANY, OF_ONE, Uses},
 };
 
@@ -14,8 +14,10 @@ pub(super) struct Draft {
     /// Its number in the list, from 1.
     pub(super) number: usize,
     /// How errors refer to it.
-    pub(super) location: String,
+    pub(super) location: Location,
     pub(super) name: Option<StepName>,
+    /// Whether what decides on its place in the graph (`needs`, `gather`, `foreach`) could be read.
+    pub(super) is_complete: bool,
     pub(super) needs: Vec<StepName>,
     pub(super) when: Option<String>,
     pub(super) on_failure: OnFailure,
@@ -28,6 +30,29 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// A step of which nothing could be read.
+    pub(super) fn unreadable(number: usize, location: Location) -> Self {
+        Self {
+            number,
+            location,
+            name: None,
+            is_complete: false,
+            needs: Vec::new(),
+            when: None,
+            on_failure: OnFailure::Fail,
+            foreach: None,
+            gather: None,
+            min_success: None,
+            work: None,
+            uses: Vec::new(),
+        }
+    }
+
+    /// Whether it is known how many jobs it runs.
+    fn is_known(&self) -> bool {
+        self.is_complete && self.work.is_some()
+    }
+
     /// Whether it runs many jobs: the items of a list, or spawned jobs.
     fn fans_out(&self) -> bool {
         self.foreach.is_some() || self.spawns()
@@ -55,22 +80,23 @@ pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults
         check_min_success(step, faults);
         check_spawn(step, faults);
         for (field, uses) in &step.uses {
-            let location = format!("{}: {field}", step.location);
+            let location = step.location.within(field);
             check_items(step, field, uses, &location, faults);
             for (name, read) in &uses.fields {
                 let is_upstream = |at| {
                     // In a cycle, the order is undefined; the cycle itself is reported.
-                    upstream.as_ref().is_none_or(|set| match far.get(&at) {
-                        Some(bit) => set.contains(*bit),
-                        None => direct.contains(&at),
-                    })
+                    !step.is_complete
+                        || upstream.as_ref().is_none_or(|set| match far.get(&at) {
+                            Some(bit) => set.contains(*bit),
+                            None => direct.contains(&at),
+                        })
                 };
                 graph.check_read(name, read.as_deref(), is_upstream, &location, faults);
             }
         }
     }
     for (field, uses) in after.into_iter().flatten() {
-        let location = format!("field `on_complete`: {field}");
+        let location = Location::chain().within(&format!("field `on_complete`: {field}"));
         if uses.item || uses.gathered {
             faults.add(
                 &location,
@@ -94,7 +120,7 @@ impl<'a> Graph<'a> {
             {
                 let (number, other) = (step.number, first.number);
                 faults.add(
-                    &format!("step {number}"),
+                    &Location::step(number, format!("step {number}")),
                     format!("field `name`: `{name}` is the name of step {other} as well; expected another"),
                 );
             } else {
@@ -128,14 +154,28 @@ impl<'a> Graph<'a> {
                 );
             } else if let Some(at) = self.by_name.get(need) {
                 found.insert(*at);
-            } else {
+            } else if self.has_all_names() {
+                let near = self.near(need);
                 faults.add(
                     &step.location,
-                    format!("field `{field}`: there is no step `{need}`"),
+                    format!("field `{field}`: there is no step `{need}`{near}"),
                 );
             }
         }
         found
+    }
+
+    /// Whether the names of all steps are known. If not, a step that is not found may be there.
+    fn has_all_names(&self) -> bool {
+        self.steps.iter().all(|step| step.name.is_some())
+    }
+
+    /// The step whose name is close to this one.
+    fn near(&self, name: &StepName) -> String {
+        let near = |known: &&&StepName| strsim::levenshtein(known.as_str(), name.as_str()) <= 2;
+        let far_enough = name.as_str().chars().count() > 3;
+        let found = self.by_name.keys().find(near).filter(|_| far_enough);
+        found.map_or_else(String::new, |known| format!("; did you mean `{known}`?"))
     }
 
     /// The steps that others read without needing them directly, each with a bit number.
@@ -215,7 +255,10 @@ impl<'a> Graph<'a> {
                     let circle = way.iter().skip(from).map(|(at, _)| *at).chain([need]);
                     let names: Vec<_> = circle.filter_map(|at| self.name(at)).collect();
                     let names = names.join(" → ");
-                    faults.add("", format!("steps need one another in a circle: {names}"));
+                    faults.add(
+                        &Location::chain(),
+                        format!("steps need one another in a circle: {names}"),
+                    );
                 }
             }
         }
@@ -230,7 +273,7 @@ impl<'a> Graph<'a> {
         let Some(gathered) = gathered.and_then(|at| self.steps.get(*at)) else {
             return;
         };
-        if !gathered.fans_out() {
+        if gathered.is_known() && !gathered.fans_out() {
             faults.add(
                 &step.location,
                 format!(
@@ -247,15 +290,18 @@ impl<'a> Graph<'a> {
         name: &StepName,
         read: Option<&str>,
         is_upstream: impl Fn(usize) -> bool,
-        location: &str,
+        location: &Location,
         faults: &mut Faults,
     ) {
         let found = self.by_name.get(name);
         let Some((at, step)) = found.and_then(|at| Some((*at, self.steps.get(*at)?))) else {
-            faults.add(
-                location,
-                format!("`steps.{name}`: there is no step `{name}`"),
-            );
+            if self.has_all_names() {
+                let near = self.near(name);
+                faults.add(
+                    location,
+                    format!("`steps.{name}`: there is no step `{name}`{near}"),
+                );
+            }
             return;
         };
         if !is_upstream(at) {
@@ -270,6 +316,7 @@ impl<'a> Graph<'a> {
             (OF_ONE, "does not fan out")
         };
         if let Some(read) = read
+            && step.is_known()
             && !known.contains(&read)
         {
             let known = known.join(", ");
@@ -291,7 +338,10 @@ fn check_spawn(step: &Draft, faults: &mut Faults) {
 }
 
 /// `item` and `gathered` exist only in steps with `foreach` and `gather`.
-fn check_items(step: &Draft, field: &str, uses: &Uses, location: &str, faults: &mut Faults) {
+fn check_items(step: &Draft, field: &str, uses: &Uses, location: &Location, faults: &mut Faults) {
+    if !step.is_complete {
+        return;
+    }
     if uses.item && step.foreach.is_none() {
         faults.add(
             location,
@@ -319,7 +369,7 @@ fn check_min_success(step: &Draft, faults: &mut Faults) {
     let Some(least) = step.min_success else {
         return;
     };
-    if step.foreach.is_some() {
+    if step.foreach.is_some() || !step.is_complete {
         return;
     }
     let needs = step.needs.len();

@@ -8,7 +8,7 @@ use url::Url;
 use super::{
     ChainId, Document, OnComplete, OnFailure, Step, StepName,
     check::{self, Draft},
-    faults::{BadChain, Faults},
+    faults::{BadChain, Faults, Location},
     template::Uses,
     work::{of_expression, with_reads, work},
 };
@@ -26,6 +26,33 @@ use crate::{
 /// The most steps of a document. Larger chains use `foreach`.
 pub const MAX_STEPS: usize = 10_000;
 
+/// The fields of a document.
+pub const FIELDS: &[&str] = &[
+    "v",
+    "id",
+    "name",
+    "max_cost_usd",
+    "deadline",
+    "max_parallel",
+    "fail_fast",
+    "tenant",
+    "metadata",
+    "reply",
+    "on_complete",
+    "steps",
+];
+
+/// The fields that a step has beside those of its job.
+pub const STEP_FIELDS: &[&str] = &[
+    "name",
+    "needs",
+    "when",
+    "on_failure",
+    "foreach",
+    "gather",
+    "min_success",
+];
+
 /// The highest `max_parallel` and `min_success`.
 const MOST: u32 = 100_000;
 
@@ -37,31 +64,38 @@ pub fn parse(text: &str, limits: &MessageLimits) -> Result<Document, BadChain> {
 }
 
 fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Document> {
+    let chain = Location::chain();
     if text.len() > limits.max_chain_bytes {
         let (most, size) = (limits.max_chain_bytes, text.len());
-        faults.add("", format!("expected at most {most} bytes, but got {size}"));
+        faults.add(
+            &chain,
+            format!("expected at most {most} bytes, but got {size}"),
+        );
         return None;
     }
     let mut fields = members_of(text, "chain", limits.max_chain_depth())
-        .map_err(|wrong| faults.add("", wrong))
+        .map_err(|wrong| faults.add(&chain, wrong))
         .ok()?;
     let top = &mut fields;
-    faults.kept("", top.take("v", fields::version));
-    let id = faults.kept("", top.take("id", chain_id));
-    let name = faults.kept("", top.take("name", fields::name));
-    let max_cost = faults.kept("", top.take("max_cost_usd", fields::max_cost));
-    let deadline = faults.kept("", top.take("deadline", times::limit));
-    let max_parallel = faults.kept("", top.take("max_parallel", |v| fields::whole(v, 1..=MOST)));
-    let fail_fast = faults.kept("", top.take("fail_fast", fields::boolean));
-    let tenant = faults.kept("", top.take("tenant", fields::name));
-    let metadata = faults.kept("", top.take("metadata", objects::metadata));
-    let reply = faults.kept("", top.take("reply", fields::reply));
+    faults.kept(&chain, top.take("v", fields::version));
+    let id = faults.kept(&chain, top.take("id", chain_id));
+    let name = faults.kept(&chain, top.take("name", fields::name));
+    let max_cost = faults.kept(&chain, top.take("max_cost_usd", fields::max_cost));
+    let deadline = faults.kept(&chain, top.take("deadline", times::limit));
+    let max_parallel = faults.kept(
+        &chain,
+        top.take("max_parallel", |v| fields::whole(v, 1..=MOST)),
+    );
+    let fail_fast = faults.kept(&chain, top.take("fail_fast", fields::boolean));
+    let tenant = faults.kept(&chain, top.take("tenant", fields::name));
+    let metadata = faults.kept(&chain, top.take("metadata", objects::metadata));
+    let reply = faults.kept(&chain, top.take("reply", fields::reply));
     let after = on_complete(top, limits, faults);
     let drafts = steps(top, limits, faults);
     check::check(&drafts, after.as_ref().map(|after| &after.uses), faults);
     let steps: Option<Vec<_>> = drafts.into_iter().map(finished).collect();
     let mut content: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|error| faults.add("", format!("expected JSON: {error}")))
+        .map_err(|error| faults.add(&chain, format!("expected JSON: {error}")))
         .ok()?;
     content.remove("id");
     // The chain is the same whoever asks for its outcome.
@@ -105,7 +139,8 @@ struct After {
 
 fn on_complete(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults) -> Option<After> {
     const EXPECTED: &str = "an object of either `job` (a job) or `webhook` (a URL)";
-    const PLACE: &str = "field `on_complete`";
+    let chain = Location::chain();
+    let place = chain.within("field `on_complete`");
     let read = top.take("on_complete", |input| {
         let members: Members<'_> = decoded(input.of_kind(Kind::Object, EXPECTED)?)?;
         let mut both = members.by_name.into_iter();
@@ -116,16 +151,16 @@ fn on_complete(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults
             _ => Err(input.is_not(MalformedCode::BadValue, EXPECTED)),
         }
     });
-    let (name, value) = faults.kept("", read)?;
+    let (name, value) = faults.kept(&chain, read)?;
     if name == "job" {
-        let mut members = object(value, "a job", PLACE, faults)?;
-        let (work, uses) = work(&mut members, PLACE, limits, faults);
+        let mut members = object(value, "a job", &place, faults)?;
+        let (work, uses) = work(&mut members, &place, limits, faults);
         let used = uses.iter().flat_map(|(_, uses)| uses.steps());
         let what = OnComplete::Job(with_reads(work?, used));
         return Some(After { what, uses });
     }
     let url = webhook(Input::Json(value))
-        .map_err(|problem| faults.add(PLACE, format!("`webhook`: {}", problem.message)))
+        .map_err(|problem| faults.add(&place, format!("`webhook`: {}", problem.message)))
         .ok()?;
     Some(After {
         what: OnComplete::Webhook(url),
@@ -144,6 +179,7 @@ fn webhook(input: Input<'_>) -> Read<String> {
 
 fn steps(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults) -> Vec<Draft> {
     const EXPECTED: &str = "a list of steps";
+    let chain = Location::chain();
     let read = top.take("steps", |input| {
         let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
         match list.len() {
@@ -158,17 +194,17 @@ fn steps(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults) -> V
     match read {
         Ok(Some(list)) => (1..)
             .zip(list)
-            .filter_map(|(number, json)| step(number, json, limits, faults))
+            .map(|(number, json)| step(number, json, limits, faults))
             .collect(),
         Ok(None) => {
             faults.add(
-                "",
+                &chain,
                 "field `steps`: expected a list of steps, but there is none",
             );
             Vec::new()
         }
         Err(wrong) => {
-            faults.add("", wrong);
+            faults.add(&chain, wrong);
             Vec::new()
         }
     }
@@ -178,7 +214,7 @@ fn steps(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults) -> V
 fn object<'a>(
     value: &'a RawValue,
     expected: &str,
-    location: &str,
+    location: &Location,
     faults: &mut Faults,
 ) -> Option<Fields<'a>> {
     let members = Input::Json(value)
@@ -202,14 +238,11 @@ fn object<'a>(
     }
 }
 
-fn step(
-    number: usize,
-    json: &RawValue,
-    limits: &MessageLimits,
-    faults: &mut Faults,
-) -> Option<Draft> {
-    let by_number = format!("step {number}");
-    let mut members = object(json, "a step", &by_number, faults)?;
+fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Faults) -> Draft {
+    let by_number = Location::step(number, format!("step {number}"));
+    let Some(mut members) = object(json, "a step", &by_number, faults) else {
+        return Draft::unreadable(number, by_number);
+    };
     let name = match members.take("name", step_name) {
         Ok(None) => {
             faults.add(
@@ -220,16 +253,18 @@ fn step(
         }
         read => faults.kept(&by_number, read),
     };
-    let location = name
-        .as_ref()
-        .map_or(by_number, |name| format!("step `{name}`"));
+    let location = name.as_ref().map_or(by_number, |name| {
+        Location::step(number, format!("step `{name}`"))
+    });
+    let faults_before = faults.count();
     let needs = faults
         .kept(&location, members.take("needs", needs))
         .unwrap_or_default();
-    let when = faults.kept(&location, members.take("when", fields::prompt));
-    let on_failure = faults.kept(&location, members.take("on_failure", on_failure));
     let foreach = faults.kept(&location, members.take("foreach", fields::prompt));
     let gather = faults.kept(&location, members.take("gather", step_name));
+    let is_complete = faults.count() == faults_before;
+    let when = faults.kept(&location, members.take("when", fields::prompt));
+    let on_failure = faults.kept(&location, members.take("on_failure", on_failure));
     let min_success = faults.kept(
         &location,
         members.take("min_success", |value| fields::whole(value, 1..=MOST)),
@@ -237,7 +272,7 @@ fn step(
     let (work, mut uses) = work(&mut members, &location, limits, faults);
     for (field, expression) in [("when", &when), ("foreach", &foreach)] {
         if let Some(expression) = expression {
-            let location = format!("{location}: field `{field}`");
+            let location = location.within(&format!("field `{field}`"));
             uses.extend(of_expression(field, expression, &location, faults));
         }
     }
@@ -247,10 +282,11 @@ fn step(
     {
         needs.push(gather.clone());
     }
-    Some(Draft {
+    Draft {
         number,
         location,
         name,
+        is_complete,
         needs,
         when,
         on_failure: on_failure.unwrap_or(OnFailure::Fail),
@@ -259,7 +295,7 @@ fn step(
         min_success,
         work,
         uses,
-    })
+    }
 }
 
 /// Builds the step from a draft without errors.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     StepName, Work,
-    faults::Faults,
+    faults::{Faults, Location},
     template::{self, Uses},
 };
 use crate::envelope::{
@@ -21,7 +21,7 @@ const OF_THE_CHAIN: &[&str] = &["id", "chain_id", "parent_id", "reply"];
 /// Reads the job of a step, `None` if it is invalid, and what its texts read.
 pub(super) fn work(
     members: &mut Fields<'_>,
-    location: &str,
+    location: &Location,
     limits: &MessageLimits,
     faults: &mut Faults,
 ) -> (Option<Work>, Vec<(String, Uses)>) {
@@ -53,10 +53,12 @@ pub(super) fn work(
     let message = RawMessage {
         fields: vec![(b"job".to_vec(), job.clone().into_bytes())],
     };
-    let parsed = match crate::envelope::parse(&message, limits) {
+    let parsed = match crate::envelope::parse_all(&message, limits) {
         Ok(parsed) => parsed,
         Err(wrong) => {
-            faults.add(location, wrong);
+            for wrong in wrong {
+                faults.add(location, wrong);
+            }
             return (None, uses);
         }
     };
@@ -101,7 +103,7 @@ pub(super) fn with_reads<'a>(work: Work, names: impl Iterator<Item = &'a StepNam
 pub(super) fn of_expression(
     field: &str,
     expression: &str,
-    location: &str,
+    location: &Location,
     faults: &mut Faults,
 ) -> Option<(String, Uses)> {
     match template::uses_of_expression(expression) {

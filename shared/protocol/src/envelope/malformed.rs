@@ -51,6 +51,46 @@ pub struct Malformed {
     pub version: Option<u64>,
 }
 
+/// All errors of a message; at least one. Displays one per line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.clone().into_iter().map(|wrong| wrong.to_string()).collect::<Vec<_>>().join("\n"))]
+pub struct AllMalformed {
+    pub first: Malformed,
+    pub others: Vec<Malformed>,
+}
+
+impl AllMalformed {
+    /// An error if there is any.
+    pub(crate) fn none_of(wrong: Vec<Malformed>) -> Result<(), Self> {
+        let mut wrong = wrong.into_iter();
+        match wrong.next() {
+            None => Ok(()),
+            Some(first) => Err(Self {
+                first,
+                others: wrong.collect(),
+            }),
+        }
+    }
+}
+
+impl From<Malformed> for AllMalformed {
+    fn from(first: Malformed) -> Self {
+        Self {
+            first,
+            others: Vec::new(),
+        }
+    }
+}
+
+impl IntoIterator for AllMalformed {
+    type Item = Malformed;
+    type IntoIter = std::iter::Chain<std::iter::Once<Malformed>, std::vec::IntoIter<Malformed>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::once(self.first).chain(self.others)
+    }
+}
+
 fn prefix(field: Option<&str>) -> String {
     field.map_or_else(String::new, |name| format!("field `{}`: ", shortened(name)))
 }

@@ -3,10 +3,11 @@
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    fields::{self, Fields, Input, Problem, Read, decoded, is_plain},
+    fields::{self, Input, Problem, Read, decoded, is_plain},
     json::{Kind, Members},
-    malformed::{Malformed, MalformedCode, shortened},
+    malformed::{MalformedCode, shortened},
     objects, options,
+    parse::Reading,
 };
 use crate::call::{CallParams, ReasoningEffort, Tool, ToolChoice};
 
@@ -22,63 +23,56 @@ const LARGEST_SEED: i64 = (1 << 53) - 1;
 /// Fields that are JSON in the flat form, too.
 pub(super) const STRUCTURED: &[&str] = &["tools", "tool_choice", "stop", "provider_options"];
 
-pub(super) fn params(fields: &mut Fields<'_>) -> Result<CallParams, Malformed> {
+pub(super) fn params(r: &mut Reading<'_, '_>) -> CallParams {
     let params = CallParams {
-        max_tokens: fields.take("max_tokens", |value| fields::whole(value, 1..=10_000_000))?,
-        temperature: fields.take("temperature", fields::temperature)?,
-        response_format: fields.take("response_format", objects::response_format)?,
-        top_p: fields.take("top_p", |value| {
+        max_tokens: r.take("max_tokens", |value| fields::whole(value, 1..=10_000_000)),
+        temperature: r.take("temperature", fields::temperature),
+        response_format: r.take("response_format", objects::response_format),
+        top_p: r.take("top_p", |value| {
             value.number_within(0.0..=1.0, false, "a number from 0 to 1")
-        })?,
-        seed: fields.take("seed", seed)?,
-        stop: fields.take("stop", stop)?.unwrap_or_default(),
-        frequency_penalty: fields.take("frequency_penalty", penalty)?,
-        presence_penalty: fields.take("presence_penalty", penalty)?,
-        logprobs: fields.take("logprobs", fields::boolean)?,
-        top_logprobs: fields.take("top_logprobs", |value| fields::whole(value, 0..=20))?,
-        reasoning_effort: fields.take("reasoning_effort", effort)?,
-        tools: fields.take("tools", tools)?.unwrap_or_default(),
-        tool_choice: fields.take("tool_choice", tool_choice)?,
-        parallel_tool_calls: fields.take("parallel_tool_calls", fields::boolean)?,
-        provider_options: fields
-            .take("provider_options", options::provider_options)?
+        }),
+        seed: r.take("seed", seed),
+        stop: r.take("stop", stop).unwrap_or_default(),
+        frequency_penalty: r.take("frequency_penalty", penalty),
+        presence_penalty: r.take("presence_penalty", penalty),
+        logprobs: r.take("logprobs", fields::boolean),
+        top_logprobs: r.take("top_logprobs", |value| fields::whole(value, 0..=20)),
+        reasoning_effort: r.take("reasoning_effort", effort),
+        tools: r.take("tools", tools).unwrap_or_default(),
+        tool_choice: r.take("tool_choice", tool_choice),
+        parallel_tool_calls: r.take("parallel_tool_calls", fields::boolean),
+        provider_options: r
+            .take("provider_options", options::provider_options)
             .unwrap_or_default(),
     };
-    check_companions(&params)?;
-    Ok(params)
+    check_companions(r, &params);
+    params
 }
 
 /// Rejects parameters that mean nothing without another one.
-fn check_companions(params: &CallParams) -> Result<(), Malformed> {
-    let needs = |field: &str, other: &str| {
-        let words = format!("expected `{other}` beside it, but there is none");
-        Err(Malformed::new(MalformedCode::BadValue, field, words))
-    };
-    if params.top_logprobs.is_some() && params.logprobs != Some(true) {
-        return needs("top_logprobs", "logprobs: true");
+fn check_companions(r: &mut Reading<'_, '_>, params: &CallParams) {
+    if params.top_logprobs.is_some() && params.logprobs != Some(true) && !r.is_wrong("logprobs") {
+        r.lacks("top_logprobs", "logprobs: true");
+    }
+    if r.is_wrong("tools") {
+        return;
     }
     if params.tools.is_empty() {
         if params.tool_choice.is_some() {
-            return needs("tool_choice", "tools");
+            r.lacks("tool_choice", "tools");
         }
         if params.parallel_tool_calls.is_some() {
-            return needs("parallel_tool_calls", "tools");
+            r.lacks("parallel_tool_calls", "tools");
         }
-    }
-    if let Some(ToolChoice::Function(name)) = &params.tool_choice
+    } else if let Some(ToolChoice::Function(name)) = &params.tool_choice
         && params.tools.iter().all(|tool| tool.name != *name)
     {
         let words = format!(
             "expected the name of a tool, but got \"{}\"",
             shortened(name)
         );
-        return Err(Malformed::new(
-            MalformedCode::BadValue,
-            "tool_choice",
-            words,
-        ));
+        r.add(MalformedCode::BadValue, "tool_choice", words);
     }
-    Ok(())
 }
 
 fn seed(input: Input<'_>) -> Read<i64> {

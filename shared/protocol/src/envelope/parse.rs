@@ -9,7 +9,7 @@ use super::{
     fields::{self, Fields, Input},
     hash::ContentHash,
     json::{Kind, Members, Shape},
-    malformed::{Malformed, MalformedCode, shortened},
+    malformed::{AllMalformed, Malformed, MalformedCode, shortened},
     message, objects, params, times,
 };
 use crate::{
@@ -124,14 +124,12 @@ pub struct Parsed {
 
 /// Parses a message. Any bytes give either an envelope or an error that explains what is wrong.
 pub fn parse(message: &Message, limits: &MessageLimits) -> Result<Parsed, Malformed> {
-    check_size(message, limits.max_bytes)?;
-    let max_depth = limits.max_depth.min(DEEPEST);
-    let job = message.fields.iter().find(|(name, _)| name == b"job");
-    let mut fields = match job {
-        Some((_, job)) if message.fields.len() == 1 => json_form(job, max_depth)?,
-        Some((_, job)) => return Err(both_forms(message, job, max_depth)),
-        None => flat_form(message, max_depth)?,
-    };
+    parse_all(message, limits).map_err(|malformed| malformed.first)
+}
+
+/// As [`parse`], with the errors of all fields.
+pub fn parse_all(message: &Message, limits: &MessageLimits) -> Result<Parsed, AllMalformed> {
+    let mut fields = fields_of(message, limits)?;
     let envelope = envelope(&mut fields)?;
     let hash = envelope
         .id
@@ -143,6 +141,17 @@ pub fn parse(message: &Message, limits: &MessageLimits) -> Result<Parsed, Malfor
         hash,
         unknown,
     })
+}
+
+fn fields_of<'a>(message: &'a Message, limits: &MessageLimits) -> Result<Fields<'a>, Malformed> {
+    check_size(message, limits.max_bytes)?;
+    let max_depth = limits.max_depth.min(DEEPEST);
+    let job = message.fields.iter().find(|(name, _)| name == b"job");
+    match job {
+        Some((_, job)) if message.fields.len() == 1 => json_form(job, max_depth),
+        Some((_, job)) => Err(both_forms(message, job, max_depth)),
+        None => flat_form(message, max_depth),
+    }
 }
 
 /// Where a message, which may be invalid, asks for a reply. `None` if its JSON cannot be parsed, or exceeds the limit of
@@ -362,65 +371,105 @@ fn repeated(name: &str) -> Malformed {
     )
 }
 
-/// Builds the envelope; the unknown fields remain in `fields`.
-fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, Malformed> {
-    fields.take("v", fields::version)?;
-    Ok(Envelope {
-        id: fields.take("id", fields::id)?,
-        task_type: fields
-            .take("type", fields::task_type)?
-            .unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
-        messages: messages(fields)?,
-        system: fields.take("system", fields::any_text)?,
-        platform: fields.take("platform", fields::name)?,
-        model: fields.take("model", fields::name)?,
-        routing: RoutingInputs {
-            risk: fields.take("risk", fields::label)?,
-            area: fields.take("area", fields::label)?,
-            complexity: fields.take("complexity", fields::label)?,
-        },
-        params: params::params(fields)?,
-        not_before: not_before(fields)?,
-        start_by: fields.take("start_by", times::limit)?,
-        deadline: fields.take("deadline", times::limit)?,
-        timeout: fields
-            .take("timeout", times::timeout)?
-            .unwrap_or(DEFAULT_TIMEOUT),
-        retry: fields.take("retry", objects::retry)?,
-        fallback: fields.take("fallback", fields::boolean)?.unwrap_or(true),
-        max_cost: fields.take("max_cost_usd", fields::max_cost)?,
-        unique: unique(fields)?,
-        concurrency: concurrency(fields)?,
-        chain_id: fields.take("chain_id", fields::name)?,
-        parent_id: fields.take("parent_id", fields::name)?,
-        tenant: fields.take("tenant", fields::name)?,
-        metadata: fields.take("metadata", objects::metadata)?,
-        reply: fields.take("reply", fields::reply)?.flatten(),
-        keep_result: fields
-            .take("keep_result", fields::boolean)?
-            .unwrap_or(false),
-        spawn: fields.take("spawn", fields::boolean)?.unwrap_or(false),
-        traceparent: fields.take("traceparent", fields::traceparent)?,
-    })
+/// The fields of a message, read one after the other. An error in one of them hides no other.
+pub(super) struct Reading<'f, 'a> {
+    fields: &'f mut Fields<'a>,
+    wrong: Vec<Malformed>,
 }
 
-fn messages(fields: &mut Fields<'_>) -> Result<Vec<ChatMessage>, Malformed> {
-    let prompt = fields.take("prompt", fields::prompt)?;
-    let messages = fields.take("messages", message::messages)?;
+impl<'a> Reading<'_, 'a> {
+    /// Removes a field and reads it. `None`: it is absent or wrong.
+    pub(super) fn take<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Input<'a>) -> fields::Read<T>,
+    ) -> Option<T> {
+        self.fields.take(name, read).unwrap_or_else(|wrong| {
+            self.wrong.push(wrong);
+            None
+        })
+    }
+
+    /// Whether this field was read, and is wrong.
+    pub(super) fn is_wrong(&self, name: &str) -> bool {
+        let named = |wrong: &Malformed| wrong.field.as_deref().is_none_or(|field| field == name);
+        self.wrong.iter().any(named)
+    }
+
+    /// Reports that a field is in conflict with others, or lacks one.
+    pub(super) fn add(&mut self, code: MalformedCode, field: &str, message: impl Into<String>) {
+        self.wrong.push(Malformed::new(code, field, message));
+    }
+
+    /// Reports that `field` means nothing without `other`, which is absent.
+    pub(super) fn lacks(&mut self, field: &str, other: &str) {
+        let message = format!("expected `{other}` beside it, but there is none");
+        self.add(MalformedCode::BadValue, field, message);
+    }
+}
+
+/// Builds the envelope; the unknown fields remain in `fields`.
+fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, AllMalformed> {
+    let mut reading = Reading {
+        fields,
+        wrong: Vec::new(),
+    };
+    let r = &mut reading;
+    r.take("v", fields::version);
+    let envelope = Envelope {
+        id: r.take("id", fields::id),
+        task_type: r
+            .take("type", fields::task_type)
+            .unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
+        messages: messages(r),
+        system: r.take("system", fields::any_text),
+        platform: r.take("platform", fields::name),
+        model: r.take("model", fields::name),
+        routing: RoutingInputs {
+            risk: r.take("risk", fields::label),
+            area: r.take("area", fields::label),
+            complexity: r.take("complexity", fields::label),
+        },
+        params: params::params(r),
+        not_before: not_before(r),
+        start_by: r.take("start_by", times::limit),
+        deadline: r.take("deadline", times::limit),
+        timeout: r.take("timeout", times::timeout).unwrap_or(DEFAULT_TIMEOUT),
+        retry: r.take("retry", objects::retry),
+        fallback: r.take("fallback", fields::boolean).unwrap_or(true),
+        max_cost: r.take("max_cost_usd", fields::max_cost),
+        unique: unique(r),
+        concurrency: concurrency(r),
+        chain_id: r.take("chain_id", fields::name),
+        parent_id: r.take("parent_id", fields::name),
+        tenant: r.take("tenant", fields::name),
+        metadata: r.take("metadata", objects::metadata),
+        reply: r.take("reply", fields::reply).flatten(),
+        keep_result: r.take("keep_result", fields::boolean).unwrap_or(false),
+        spawn: r.take("spawn", fields::boolean).unwrap_or(false),
+        traceparent: r.take("traceparent", fields::traceparent),
+    };
+    AllMalformed::none_of(reading.wrong).map(|()| envelope)
+}
+
+fn messages(r: &mut Reading<'_, '_>) -> Vec<ChatMessage> {
+    let prompt = r.take("prompt", fields::prompt);
+    let messages = r.take("messages", message::messages);
     match (prompt, messages) {
-        (Some(prompt), None) => Ok(vec![ChatMessage::new(Role::User, prompt)]),
-        (None, Some(messages)) => Ok(messages),
-        (Some(_), Some(_)) => Err(Malformed::new(
+        (Some(prompt), None) => return vec![ChatMessage::new(Role::User, prompt)],
+        (None, Some(messages)) => return messages,
+        (Some(_), Some(_)) => r.add(
             MalformedCode::BadValue,
             "messages",
             "expected either `prompt` or `messages`, but got both",
-        )),
-        (None, None) => Err(Malformed::new(
-            MalformedCode::NoPrompt,
-            "prompt",
-            no_prompt(fields),
-        )),
+        ),
+        (None, None) if r.is_wrong("prompt") || r.is_wrong("messages") => {}
+        (None, None) => {
+            let message = no_prompt(r.fields);
+            r.add(MalformedCode::NoPrompt, "prompt", message);
+        }
     }
+    Vec::new()
 }
 
 /// What a message without a prompt has instead.
@@ -438,50 +487,38 @@ fn no_prompt(fields: &Fields<'_>) -> String {
     }
 }
 
-fn not_before(fields: &mut Fields<'_>) -> Result<Option<NotBefore>, Malformed> {
-    let delay = fields.take("delay", times::delay)?;
-    let run_at = fields.take("run_at", times::moment)?;
-    match (delay, run_at) {
-        (Some(_), Some(_)) => Err(Malformed::new(
-            MalformedCode::BadValue,
-            "run_at",
-            "expected either `delay` or `run_at`, but got both",
-        )),
-        (Some(delay), None) => Ok(Some(NotBefore::Delay(delay))),
-        (None, at) => Ok(at.map(NotBefore::At)),
+fn not_before(r: &mut Reading<'_, '_>) -> Option<NotBefore> {
+    let delay = r.take("delay", times::delay);
+    let run_at = r.take("run_at", times::moment);
+    if delay.is_some() && run_at.is_some() {
+        let message = "expected either `delay` or `run_at`, but got both";
+        r.add(MalformedCode::BadValue, "run_at", message);
     }
+    delay.map(NotBefore::Delay).or(run_at.map(NotBefore::At))
 }
 
-fn unique(fields: &mut Fields<'_>) -> Result<Option<Unique>, Malformed> {
-    let key = fields.take("unique_key", fields::name)?;
-    let ttl = fields.take("unique_for", times::unique_for)?;
-    if key.is_none() && ttl.is_some() {
-        return Err(goes_only_with("unique_for", "unique_key"));
+fn unique(r: &mut Reading<'_, '_>) -> Option<Unique> {
+    let key = r.take("unique_key", fields::name);
+    let ttl = r.take("unique_for", times::unique_for);
+    if key.is_none() && ttl.is_some() && !r.is_wrong("unique_key") {
+        r.lacks("unique_for", "unique_key");
     }
-    Ok(key.map(|key| Unique {
+    key.map(|key| Unique {
         key,
         ttl: ttl.unwrap_or(DEFAULT_UNIQUE_FOR),
-    }))
+    })
 }
 
-fn concurrency(fields: &mut Fields<'_>) -> Result<Option<Concurrency>, Malformed> {
-    let key = fields.take("concurrency_key", fields::name)?;
-    let limit = fields.take("concurrency_limit", |value| {
+fn concurrency(r: &mut Reading<'_, '_>) -> Option<Concurrency> {
+    let key = r.take("concurrency_key", fields::name);
+    let limit = r.take("concurrency_limit", |value| {
         fields::whole(value, 1..=100_000)
-    })?;
-    if key.is_none() && limit.is_some() {
-        return Err(goes_only_with("concurrency_limit", "concurrency_key"));
+    });
+    if key.is_none() && limit.is_some() && !r.is_wrong("concurrency_key") {
+        r.lacks("concurrency_limit", "concurrency_key");
     }
-    Ok(key.map(|key| Concurrency {
+    key.map(|key| Concurrency {
         key,
         limit: limit.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
-    }))
-}
-
-fn goes_only_with(field: &str, key: &str) -> Malformed {
-    Malformed::new(
-        MalformedCode::BadValue,
-        field,
-        format!("expected `{key}` beside it, but there is none"),
-    )
+    })
 }

@@ -119,11 +119,14 @@ fn name_set_field(error: CommandError, set: &[Assignment]) -> CommandError {
     let CommandError::Input(text) = error else {
         return error;
     };
-    let given = set.iter().find_map(|Assignment { field, .. }| {
-        let rest = text.strip_prefix(&format!("--{}:", field.replace('_', "-")))?;
-        Some(format!("--set {field}:{rest}"))
+    let lines = text.lines().map(|line| {
+        let given = set.iter().find_map(|Assignment { field, .. }| {
+            let rest = line.strip_prefix(&format!("--{}:", field.replace('_', "-")))?;
+            Some(format!("--set {field}:{rest}"))
+        });
+        given.unwrap_or_else(|| line.to_owned())
     });
-    CommandError::Input(given.unwrap_or(text))
+    CommandError::Input(lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ proptest! {
         document["steps"][0]["needs"] = json!([format!("s{last}")]);
         let bad = read(&document.to_string()).unwrap_err();
         prop_assert_eq!(bad.faults.len(), 1);
-        prop_assert_eq!(bad.faults[0].matches('→').count(), needs.len());
+        prop_assert_eq!(bad.faults[0].message.matches('→').count(), needs.len());
     }
 
     #[test]
