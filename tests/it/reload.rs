@@ -228,7 +228,7 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
         let (status, error) = service.config().await;
         assert_eq!(status, "warning");
         assert!(
-            error.contains("pushed config 2:2: `retry` is not a map"),
+            error.contains("pushed config 2:2: `retry` is a single value"),
             "{error}"
         );
     }
@@ -290,15 +290,41 @@ async fn an_invalid_configuration_is_not_pushed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn configuration_files_are_checked_and_shown_without_redis() {
-    let mut stack = stack("concurency: 5\n").await;
+    let mut stack = stack("retry: 5\ngrace: soon\nconcurency: 5\n").await;
     stack.redis.kill().unwrap();
     stack.set_env("REDIS_URL", &stack.redis.url());
     let ran = stack.longshore(&["config", "validate"]).await.unwrap();
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert_eq!(
         ran.stdout,
-        "longshore.yaml:1: `concurency` is not a setting; did you mean `concurrency`?\n1 problem.\n"
+        "\
+longshore.yaml:1: `retry` is a single value; expected a map: lines `name: value` under it, indented
+longshore.yaml:2: `grace` is `soon`; expected a time from 0ms to 1d, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
+longshore.yaml:3: `concurency` is not a setting; did you mean `concurrency`?
+3 problems.
+"
     );
+    let problems = ran.stdout.lines().take(3).map(str::to_owned);
+    let problems: Vec<String> = problems.collect();
+    let ran = stack
+        .longshore(&["config", "validate", "--format", "json"])
+        .await
+        .unwrap();
+    let json: Value = serde_json::from_str(&ran.stdout).unwrap();
+    for (problem, line) in json["problems"].as_array().unwrap().iter().zip(1..) {
+        assert_eq!(problem["file"], "longshore.yaml");
+        assert_eq!(problem["line"], line);
+    }
+    let mut worker = stack.worker().unwrap();
+    let ended = eventually("the worker refuses to start", || {
+        let ended = worker.try_wait();
+        async move { ended?.context("it runs") }
+    });
+    assert_eq!(ended.await.unwrap().code(), Some(2));
+    let log = worker.log_tail();
+    for problem in problems {
+        assert!(log.contains(&problem), "{log}");
+    }
     write(&stack, "longshore.yaml", "concurrency: 5\n");
     let ran = stack
         .longshore(&["config", "validate", "--format", "json"])

@@ -9,13 +9,14 @@ use longshore_policy::{
 };
 use longshore_protocol::clock::local_time;
 use longshore_settings::{
-    ConfigError, Environment, FILE_NAME, Reader, Text, duration::format_duration,
+    ConfigError, Environment, FILE_NAME, Reader, Text, duration::format_duration, yaml::Parsed,
 };
 use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::{
-    Config, Liveness, cron, dead_letters, limits, routing,
+    Config, Liveness, cron, dead_letters, limits,
+    routing::{self, Known},
     table::{
         File, RawDatabase, RawLimits, RawLiveness, RawRedis, RawRetention, RawRetry, VARIABLES,
     },
@@ -27,12 +28,13 @@ use crate::{
 pub(super) fn assemble(
     env: &Environment,
     path: Option<&Path>,
-    file: File,
+    file: Option<Parsed<File>>,
     running: Option<&Config>,
 ) -> Result<Config, ConfigError> {
     let variables = VARIABLES.iter().map(|variable| variable.name);
     let mut reader = Reader::new(env, path.unwrap_or(Path::new(FILE_NAME)), variables);
     let r = &mut reader;
+    let file = file.map(|file| r.adopt(file)).unwrap_or_default();
     let mut config = Config::unread();
     config.source = path.map(Path::to_owned);
 
@@ -69,15 +71,20 @@ pub(super) fn assemble(
     for warning in catalog.farewells(local_time().date_naive()) {
         r.warn(warning);
     }
-    let is_sound = r.problem_count() == problems_before;
-    config.routing = routing::read(r, &file.routing.unwrap_or_default(), &catalog, is_sound);
-    config.budgets = limits::budgets(r, &file.budgets.unwrap_or_default(), &catalog);
+    let is_sound =
+        r.problem_count() == problems_before && r.is_sound(&["providers", "models", "model_files"]);
+    let known = Known {
+        catalog: &catalog,
+        is_sound,
+    };
+    config.routing = routing::read(r, &file.routing.unwrap_or_default(), known);
+    config.budgets = limits::budgets(r, &file.budgets.unwrap_or_default(), known);
     config.tenants = limits::tenants(r, &file.tenants.unwrap_or_default());
     config.webhooks = webhooks::webhooks(r, file.webhooks.unwrap_or_default());
     config.alerts = webhooks::alerts(r, &file.alerts.unwrap_or_default(), &config.webhooks);
     config.circuit = limits::circuit(r, &file.circuit.unwrap_or_default());
     let dead_letters = file.dead_letters.unwrap_or_default();
-    config.replay_rules = dead_letters::replay_rules(r, &dead_letters, &catalog);
+    config.replay_rules = dead_letters::replay_rules(r, &dead_letters, known);
     config.cron = cron::cron(r, &file.cron.unwrap_or_default(), &config.limits);
     config.catalog = catalog;
 
@@ -107,35 +114,35 @@ fn check_servers(r: &mut Reader<'_>, config: &Config) {
     let is_sentinel = matches!(config.redis_url.servers(), RedisServers::Sentinel { .. });
     let has_database_password =
         Url::parse(config.database_url.expose_secret()).is_ok_and(|url| url.password().is_some());
-    for (is_wrong, name, text) in [
+    for (is_wrong, names, text) in [
         (
             access.username.is_some() && has_user,
-            "redis.username",
+            ["redis.username", "redis_url"],
             "`redis.username` is set, and `redis_url` names a user as well; remove one of them",
         ),
         (
             access.password_file.is_some() && has_password,
-            "redis.password_file",
+            ["redis.password_file", "redis_url"],
             "`redis.password_file` is set, and `redis_url` contains a password as well; remove one of them",
         ),
         (
             config.database_password_file.is_some() && has_database_password,
-            "database.password_file",
+            ["database.password_file", "database_url"],
             "`database.password_file` is set, and `database_url` contains a password as well; remove one of them",
         ),
         (
             access.cert_file.is_some() && access.key_file.is_none(),
-            "redis.cert_file",
+            ["redis.cert_file", "redis.key_file"],
             "`redis.cert_file` is set without `redis.key_file`; a client certificate needs both",
         ),
         (
             access.key_file.is_some() && access.cert_file.is_none(),
-            "redis.key_file",
+            ["redis.key_file", "redis.cert_file"],
             "`redis.key_file` is set without `redis.cert_file`; a client certificate needs both",
         ),
     ] {
         if is_wrong {
-            r.problem_with_settings(&[name], text.to_owned());
+            r.problem_with_settings(&names, text.to_owned());
         }
     }
     let tls = [
@@ -147,7 +154,7 @@ fn check_servers(r: &mut Reader<'_>, config: &Config) {
             let text = format!(
                 "`{name}` has no effect without TLS; expected `redis_url` to begin with rediss"
             );
-            r.problem_with_settings(&[name], text);
+            r.problem_with_settings(&[name, "redis_url"], text);
         }
     }
     let sentinel = [
@@ -165,7 +172,7 @@ fn check_servers(r: &mut Reader<'_>, config: &Config) {
             let text = format!(
                 "`{name}` has no effect without Sentinel; expected `redis_url` of the form redis+sentinel://…"
             );
-            r.problem_with_settings(&[name], text);
+            r.problem_with_settings(&[name, "redis_url"], text);
         }
     }
 }
@@ -203,7 +210,9 @@ fn check_delays(r: &mut Reader<'_>, path: &str, policy: &RetryPolicy) {
             format_duration(policy.base_delay),
             format_duration(policy.max_delay)
         );
-        r.problem_with_settings(&[base, max], text);
+        // What a policy omits is as in `retry`.
+        let names = [base, max, "retry.base_delay", "retry.max_delay"];
+        r.problem_with_settings(&names, text);
     }
 }
 

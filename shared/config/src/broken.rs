@@ -18,7 +18,7 @@ const BROKEN: [(&str, &str); 66] = [
     ),
     (
         "retry: 5\n",
-        "longshore.yaml:1: `retry` is not a map; expected lines `name: value` under it, indented",
+        "longshore.yaml:1: `retry` is a single value; expected a map: lines `name: value` under it, indented",
     ),
     (
         "retry: { max_retries: -1 }\n",
@@ -26,7 +26,7 @@ const BROKEN: [(&str, &str); 66] = [
     ),
     (
         "retry:\n  max_retries: [1, 2]\n",
-        "longshore.yaml:2: `retry.max_retries` is a list or a map; expected a single value",
+        "longshore.yaml:2: `retry.max_retries` is a list; expected a single value",
     ),
     (
         "retry:\n  base_delay: 5 parsecs\n",
@@ -38,7 +38,7 @@ const BROKEN: [(&str, &str); 66] = [
     ),
     (
         "retries:\n  patient: 20\n",
-        "longshore.yaml:2: `retries.…` is not a map; expected lines `name: value` under it, indented",
+        "longshore.yaml:2: `retries.patient` is a single value; expected a map: lines `name: value` under it, indented",
     ),
     (
         "retries:\n  patient:\n    max_delay: 31d\n",
@@ -54,7 +54,7 @@ const BROKEN: [(&str, &str); 66] = [
     ),
     (
         "grace: 30s\nlisten: off\ngrace: 60s\n",
-        "longshore.yaml:3: `grace` is set twice; remove one",
+        "longshore.yaml:3: `grace` is set twice, first on line 1; remove one",
     ),
     (
         "listen: localhost\n",
@@ -66,7 +66,7 @@ const BROKEN: [(&str, &str); 66] = [
     ),
     (
         "queues: default\n",
-        "longshore.yaml:1: `queues` is not a list; expected [one, another], or lines `- one` under it, indented",
+        "longshore.yaml:1: `queues` is a single value; expected a list: [one, another], or lines `- one` under it, indented",
     ),
     (
         "queues: [default, \"two words\"]\n",
@@ -86,7 +86,7 @@ const BROKEN: [(&str, &str); 66] = [
     ),
     (
         "concurrency: [100]\n",
-        "longshore.yaml:1: `concurrency` is a list or a map; expected a single value",
+        "longshore.yaml:1: `concurrency` is a list; expected a single value",
     ),
     (
         "migrate: perhaps\n",
@@ -145,11 +145,11 @@ const BROKEN: [(&str, &str); 66] = [
     ),
     (
         "providers: [openai, anthropic]\n",
-        "longshore.yaml:1: `providers` is not a map; expected lines `name: value` under it, indented",
+        "longshore.yaml:1: `providers` is a list; expected a map: lines `name: value` under it, indented",
     ),
     (
         "providers:\n  openai:\n    api_kye: ${OPENAI_API_KEY}\n",
-        "longshore.yaml:3: `providers.….api_kye` is not a setting; did you mean `api_key`?",
+        "longshore.yaml:3: `providers.openai.api_kye` is not a setting; did you mean `api_key`?",
     ),
     (
         "providers:\n  openai:\n    dialect: chat\n",
@@ -185,7 +185,7 @@ const BROKEN: [(&str, &str); 66] = [
     ),
     (
         "models:\n  provider: openai\n  model: gpt-4o\n",
-        "longshore.yaml:2: `models` is not a list; expected [one, another], or lines `- one` under it, indented",
+        "longshore.yaml:2: `models` is a map; expected a list: [one, another], or lines `- one` under it, indented",
     ),
     (
         "models:\n  - provider: opnai\n    model: gpt-4o\n",
@@ -204,7 +204,7 @@ models:
     max_output_tokens: 4096
     output_per_million: \"2\"
 ",
-        "longshore.yaml:3: `models.input_per_million` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals",
+        "longshore.yaml:2: `models.input_per_million` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals",
     ),
     (
         "\
@@ -266,7 +266,7 @@ models:
     ),
     (
         "- concurrency: 5\n",
-        "longshore.yaml:1: this is not a map of settings; expected lines such as `concurrency: 100`",
+        "longshore.yaml:1: the file is a list; expected a map: lines `name: value`",
     ),
     (
         "concurrency: 5\n  grace: 30s\n",
@@ -282,7 +282,7 @@ models:
     ),
     (
         "retry:\n\tmax_retries: 2\n",
-        "longshore.yaml:2: `max_retries` is indented with a tab; expected spaces",
+        "longshore.yaml:2: `max_retries` is indented with a tab; use spaces",
     ),
     (
         "namespace: *prod\n",
@@ -327,6 +327,7 @@ fn every_error_has_a_line_a_setting_and_a_remedy() {
                 "needs both",
                 "set it",
                 "remove",
+                "use ",
                 "rename",
                 "write",
                 "must be",

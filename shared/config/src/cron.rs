@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use longshore_policy::cron::{CronDefinition, CronDefinitionText};
+use longshore_policy::{
+    catalog::missing,
+    cron::{CronDefinition, CronDefinitionText, CronFault},
+};
 use longshore_protocol::{envelope::MessageLimits, id::CronName};
-use longshore_settings::{Reader, Text};
+use longshore_settings::{Placed as _, Reader, Text};
 use serde_json::{Map, Value};
 
 use crate::table::RawCron;
@@ -22,12 +25,25 @@ impl RawCron {
         ]
     }
 
-    /// The text of this setting, or else the first text of the job, for its line.
-    fn nearest_text(&self, setting: &str) -> Option<&Text> {
+    /// Where the value at fault stands, or else the recurring job.
+    fn near(&self, fault: &CronFault) -> Text {
+        if fault.field == "job" {
+            return self.near_job(fault.job_field.as_deref());
+        }
         let texts = self.texts();
-        let own = texts.iter().find(|(name, _)| *name == setting);
+        let own = texts.iter().find(|(name, _)| *name == fault.field);
         own.and_then(|(_, text)| *text)
-            .or_else(|| self.first_text())
+            .unwrap_or_else(|| self.place())
+            .clone()
+    }
+
+    /// Where the job stands, or this field of it.
+    fn near_job(&self, field: Option<&str>) -> Text {
+        let Some(job) = self.job.as_ref().filter(|job| !job.is_nothing()) else {
+            return self.place().clone();
+        };
+        let field = field.and_then(|field| job.member(field));
+        Text::place(field.map_or(job, |(name, _)| name))
     }
 }
 
@@ -47,7 +63,7 @@ pub(crate) fn cron(
         }
         let twice = format!("the recurring job `{name}` is defined twice; rename one");
         if jobs.insert(name, definition).is_some() {
-            r.problem_near(raw.nearest_text("name"), twice);
+            r.problem_at(raw.place(), twice);
         }
     }
     jobs
@@ -58,73 +74,108 @@ fn one(
     raw: &RawCron,
     limits: &MessageLimits,
 ) -> Option<(CronName, CronDefinition)> {
-    let problems_before = r.problem_count();
-    let [name, schedule, every, timezone, missed, queue] = raw
-        .texts()
-        .map(|(name, text)| r.resolve(&format!("cron.{name}"), text, text?.as_str()));
-    let Some(name) = name else {
-        if r.problem_count() == problems_before {
-            let text = "`cron.name` is needed; expected 1 to 64 characters of [A-Za-z0-9._-]";
-            r.problem_near(raw.nearest_text("name"), text);
-        }
-        return None;
-    };
-    let job = job(r, raw)?;
-    if r.problem_count() > problems_before {
-        return None;
-    }
+    let texts = raw.texts().map(|(name, text)| {
+        let resolved =
+            text.map(|text| r.resolve(&format!("cron.{name}"), Some(text), text.as_str()));
+        (text, resolved.flatten())
+    });
+    let is_resolved = texts
+        .iter()
+        .all(|(text, resolved)| text.is_some() == resolved.is_some());
+    let [name, schedule, every, timezone, missed, queue] = texts.map(|(_, resolved)| resolved);
+    let name = cron_name(r, raw, name);
+    let job = job(r, raw);
     let written = CronDefinitionText {
         schedule,
         every,
         timezone,
         missed,
         queue,
-        job,
+        job: job.clone().unwrap_or_default(),
     };
-    let name = match CronName::parse(&name) {
-        Ok(name) => name,
-        Err(bad) => {
-            r.problem_near(raw.nearest_text("name"), format!("`cron.name`: {bad}"));
-            return None;
-        }
-    };
-    let read = CronDefinition::read(&written);
-    match read.and_then(|definition| definition.check(&name, limits).map(|()| definition)) {
-        Ok(definition) => Some((name, definition)),
-        Err(wrong) => {
-            let text = format!("`cron.{}` of `{name}`: {}", wrong.field, wrong.message);
-            r.problem_near(raw.nearest_text(wrong.field), text);
-            None
+    let mut faults = Vec::new();
+    let definition = CronDefinition::read(&written)
+        .map_err(|wrong| faults.extend(wrong.0))
+        .ok();
+    // What the timing lacks may be in a setting that could not be read.
+    faults.retain(|fault| is_resolved || matches!(fault.field, "missed" | "queue"));
+    // The job is checked even if nobody knows its name or when it runs.
+    if job.is_some() {
+        let name = name.clone().or_else(|| CronName::parse("unnamed").ok());
+        let definition = definition.clone().or_else(|| any_time(&written));
+        if let (Some(name), Some(definition)) = (name, definition) {
+            let checked = definition.check(&name, limits);
+            faults.extend(checked.err().into_iter().flat_map(|wrong| wrong.0));
         }
     }
+    let is_valid = faults.is_empty() && is_resolved && job.is_some();
+    let of = name
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" of `{name}`"));
+    for fault in faults {
+        let text = format!("`cron.{}`{of}: {}", fault.field, fault.message);
+        r.problem_at(&raw.near(&fault), text);
+    }
+    Some((name?, definition.filter(|_| is_valid)?))
+}
+
+/// The same job at any time.
+fn any_time(written: &CronDefinitionText) -> Option<CronDefinition> {
+    let written = CronDefinitionText {
+        every: Some("1h".to_owned()),
+        job: written.job.clone(),
+        ..CronDefinitionText::default()
+    };
+    CronDefinition::read(&written).ok()
+}
+
+fn cron_name(r: &mut Reader<'_>, raw: &RawCron, name: Option<String>) -> Option<CronName> {
+    let Some(written) = &raw.name else {
+        let expected = "1 to 64 characters of [A-Za-z0-9._-]";
+        return missing(r, Some(raw.place()), "cron.name", expected);
+    };
+    CronName::parse(&name?)
+        .map_err(|bad| r.problem_at(written, format!("`cron.name`: {bad}")))
+        .ok()
 }
 
 /// The job with its variables replaced.
 fn job(r: &mut Reader<'_>, raw: &RawCron) -> Option<Map<String, Value>> {
-    let mut job = raw.job.clone().unwrap_or_default();
-    replace_variables(r, raw, &mut job);
-    let Value::Object(job) = job else {
+    let near = raw.near_job(None);
+    let job = raw.job.as_ref().map(serde_json::to_value);
+    let Some(Ok(Value::Object(mut job))) = job else {
         let text = "`cron.job` is not a map; expected a job, such as `job: { prompt: \"…\" }`";
-        r.problem_near(raw.nearest_text("job"), text);
+        r.problem_at(&near, text);
         return None;
     };
-    Some(job)
+    replace_all(r, &near, job.values_mut()).then_some(job)
 }
 
-fn replace_variables(r: &mut Reader<'_>, raw: &RawCron, value: &mut Value) {
+/// Whether all variables in the values could be replaced. All values are tried, so that each error is reported.
+fn replace_all<'v>(
+    r: &mut Reader<'_>,
+    near: &Text,
+    values: impl Iterator<Item = &'v mut Value>,
+) -> bool {
+    let mut is_resolved = true;
+    for value in values {
+        is_resolved &= replace_variables(r, near, value);
+    }
+    is_resolved
+}
+
+/// Whether all variables in the value could be replaced.
+fn replace_variables(r: &mut Reader<'_>, near: &Text, value: &mut Value) -> bool {
     match value {
         Value::String(text) => {
-            if let Some(resolved) = r.resolve("cron.job", raw.nearest_text("job"), text) {
-                *text = resolved;
-            }
+            let resolved = r.resolve("cron.job", Some(near), text);
+            let is_resolved = resolved.is_some();
+            *text = resolved.unwrap_or_default();
+            is_resolved
         }
-        Value::Array(list) => list
-            .iter_mut()
-            .for_each(|value| replace_variables(r, raw, value)),
-        Value::Object(map) => map
-            .values_mut()
-            .for_each(|value| replace_variables(r, raw, value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Array(list) => replace_all(r, near, list.iter_mut()),
+        Value::Object(map) => replace_all(r, near, map.values_mut()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
 }
 
@@ -196,15 +247,15 @@ mod tests {
         ];
         insta::assert_snapshot!(all.join("\n"), @r#"
         longshore.yaml:2: `cron.job` is not a map; expected a job, such as `job: { prompt: "…" }`
-        longshore.yaml:2: `cron.name` is needed; expected 1 to 64 characters of [A-Za-z0-9._-]
+        longshore.yaml:2: `cron.name` is missing; expected 1 to 64 characters of [A-Za-z0-9._-]
         longshore.yaml:2: `cron.name`: recurring job `a b` is not valid: expected a name of 1 to 64 characters of [A-Za-z0-9._-]
         longshore.yaml:2: `cron.schedule` of `a`: expected a `schedule`, such as "0 3 * * *", or `every`, such as 30s
         longshore.yaml:3: `cron.schedule` of `a`: expected minute, hour, day, month and weekday (and seconds before them, if you like), such as "0 3 * * *", or @hourly, @daily, @weekly, @monthly, @yearly, but got `0 3 * *`: Invalid pattern: Pattern must have 5 or 6 fields when years are disallowed.
-        longshore.yaml:4: `cron[0].time_zone` is not a setting; did you mean `timezone`?
+        longshore.yaml:4: `cron.time_zone` is not a setting; did you mean `timezone`?
         longshore.yaml:4: `cron.timezone` of `a`: expected a time zone, such as UTC or Europe/Berlin, but got `Mars`
-        longshore.yaml:2: `cron.job` is not a map; expected a job, such as `job: { prompt: "…" }`
-        longshore.yaml:2: `cron.job` of `a`: `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
-        longshore.yaml:2: `cron.job` needs the variable NOPE, which is not set; set it, or write ${NOPE:-default}
+        longshore.yaml:4: `cron.job` is not a map; expected a job, such as `job: { prompt: "…" }`
+        longshore.yaml:4: `cron.job` of `a`: `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
+        longshore.yaml:4: `cron.job` needs the variable NOPE, which is not set; set it, or write ${NOPE:-default}
         longshore.yaml:3: the recurring job `a` is defined twice; rename one
         "#);
     }

@@ -3,17 +3,20 @@
 use std::{sync::LazyLock, time::Duration};
 
 use longshore_policy::{
-    catalog::{Catalog, list, missing},
+    catalog::{list, missing},
     replay::{ReplayRule, ReplayWhen},
 };
 use longshore_protocol::{call::ErrorClass, dead_letter::DeadLetterFilter, envelope::is_line};
 use longshore_settings::{
-    Form, Reader, Text,
+    Form, Placed as _, Reader, Text,
     duration::format_duration,
     form::{duration, whole},
 };
 
-use crate::table::{RawDeadLetters, RawReplayRule};
+use crate::{
+    routing::{Known, provider_form},
+    table::{RawDeadLetters, RawReplayRule},
+};
 
 /// Reasons besides the classes of failed calls after which a replay can succeed. A malformed or an expired
 /// message never succeeds.
@@ -23,11 +26,11 @@ const RETRYABLE: [&str; 2] = ["poison", "budget_exceeded"];
 pub(super) fn replay_rules(
     r: &mut Reader<'_>,
     raw: &RawDeadLetters,
-    catalog: &Catalog,
+    known: Known<'_>,
 ) -> Vec<ReplayRule> {
     let mut rules: Vec<ReplayRule> = Vec::new();
     for raw in raw.replay.iter().flatten() {
-        let Some(rule) = rule(r, raw, catalog) else {
+        let Some(rule) = rule(r, raw, known) else {
             continue;
         };
         if let Some(written) = &raw.name {
@@ -42,7 +45,7 @@ pub(super) fn replay_rules(
     rules
 }
 
-fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<ReplayRule> {
+fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, known: Known<'_>) -> Option<ReplayRule> {
     // Redis keys contain it.
     let word = Form::new("1 to 64 characters of [A-Za-z0-9._-]", |text| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -52,7 +55,7 @@ fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<Re
         Some(name) => r.value("dead_letters.replay.name", name, &word),
         None => missing(
             r,
-            raw.first_text(),
+            Some(raw.place()),
             "dead_letters.replay.name",
             &word.expected,
         ),
@@ -65,8 +68,11 @@ fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<Re
         written.and_then(|text| r.value(&format!("dead_letters.replay.{field}"), text, form))
     };
     let task_type = value("type", raw.r#type.as_ref(), &line);
-    let platform = value("platform", raw.platform.as_ref(), &platform(catalog));
     let tenant = value("tenant", raw.tenant.as_ref(), &line);
+    let platform = raw
+        .platform
+        .as_ref()
+        .and_then(|text| r.value("dead_letters.replay.platform", text, &provider_form(known)));
     let queue = raw.queue.as_ref().and_then(|text| {
         r.value(
             "dead_letters.replay.queue",
@@ -94,7 +100,7 @@ fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<Re
         filter: DeadLetterFilter {
             reasons: reasons?,
             task_type,
-            platform,
+            platform: platform.map(|platform| platform.to_string()),
             tenant,
             queue,
             replays_below: Some(at_most.unwrap_or(3)),
@@ -116,22 +122,17 @@ fn reasons(r: &mut Reader<'_>, raw: &RawReplayRule) -> Option<Vec<String>> {
     let written = raw.reasons.as_deref().unwrap_or_default();
     if written.is_empty() {
         let expected = "a list of reasons, such as [overloaded, timeout]";
-        return missing(r, raw.first_text(), "dead_letters.replay.reasons", expected);
+        return missing(
+            r,
+            Some(raw.place()),
+            "dead_letters.replay.reasons",
+            expected,
+        );
     }
     let reasons = written
         .iter()
         .filter_map(|reason| r.value("dead_letters.replay.reasons", reason, &form));
     Some(reasons.collect())
-}
-
-/// A provider, by its name or an alias.
-fn platform(catalog: &Catalog) -> Form<String> {
-    let names = catalog.providers.iter().map(|known| known.name.as_str());
-    let expected = format!("one of {}", list(names));
-    let catalog = catalog.clone();
-    Form::new(expected, move |text| {
-        catalog.platform(text).map(|known| known.name.to_string())
-    })
 }
 
 /// `healthy`, or `after` and a time.

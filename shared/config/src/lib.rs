@@ -35,7 +35,6 @@ use longshore_settings::{ConfigError, Environment, Origin, Problem, yaml::parse}
 use secrecy::SecretString;
 use url::Url;
 
-pub use secrets::refuse_secrets;
 pub use shown::Shown;
 
 mod assemble;
@@ -130,7 +129,7 @@ impl Config {
     /// Reads the configuration. The error has every problem.
     pub fn load(env: &Environment) -> Result<Self, ConfigError> {
         let Some(path) = env.config_path() else {
-            return assemble::assemble(env, None, table::File::default(), None);
+            return assemble::assemble(env, None, None, None);
         };
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Problem::new(
@@ -143,8 +142,7 @@ impl Config {
 
     /// Reads the configuration from the text of a file.
     pub fn from_yaml(env: &Environment, path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let file = parse(path, text)?;
-        assemble::assemble(env, Some(path), file, None)
+        assemble::assemble(env, Some(path), Some(parse(path, text)?), None)
     }
 
     /// How to reach Redis.
@@ -193,6 +191,8 @@ impl Config {
     }
 }
 
+#[cfg(test)]
+mod all_problems;
 #[cfg(test)]
 mod broken;
 #[cfg(test)]

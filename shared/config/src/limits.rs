@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use longshore_policy::limits::{Circuit, Tenants};
 use longshore_protocol::envelope::is_line;
-use longshore_settings::{Entries, Origin, Reader, duration::format_duration, form::whole};
+use longshore_settings::{Entries, Reader, duration::format_duration, form::whole};
 
 pub(super) use budgets::budgets;
 
@@ -47,7 +47,7 @@ pub(super) fn circuit(r: &mut Reader<'_>, raw: &RawCircuit) -> Circuit {
             format_duration(circuit.cooldown),
             format_duration(circuit.max_cooldown)
         );
-        r.problem(Origin::Configuration, text);
+        r.problem_with_settings(&["circuit.cooldown", "circuit.max_cooldown"], text);
     }
     circuit
 }

@@ -101,8 +101,7 @@ mod tests {
     use std::path::Path;
 
     use longshore_policy::catalog::{RawModel, RawProvider};
-    use longshore_settings::{Environment, yaml::parse};
-    use serde::de::DeserializeOwned;
+    use longshore_settings::{Environment, Part, yaml::parse};
 
     use super::*;
     use crate::table::File;
@@ -127,10 +126,9 @@ mod tests {
     }
 
     /// The settings that `T` reads, as the error about an unknown one lists them.
-    fn names_of<T: DeserializeOwned + Default>(yaml: &str) -> Vec<String> {
-        let Err(problem) = parse::<T>(Path::new("x.yaml"), yaml) else {
-            panic!("{yaml} is valid");
-        };
+    fn names_of<T: Part>(yaml: &str) -> Vec<String> {
+        let problems = parse::<T>(Path::new("x.yaml"), yaml).unwrap().problems;
+        let problem = problems.first().unwrap();
         let (_, names) = problem.text.split_once("expected one of ").unwrap();
         names.split(", ").map(str::to_owned).collect()
     }

@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use longshore_settings::{ConfigError, Environment, Origin, yaml::parse};
+use longshore_settings::{
+    ConfigError, Environment, Origin, sort_problems,
+    yaml::{Parsed, parse},
+};
 
 use crate::{
     Config,
     assemble::assemble,
+    secrets::literal_secrets,
     sections::{Part, parts},
+    table::File,
 };
 
 /// The source of a new configuration.
@@ -27,7 +32,7 @@ impl Config {
         path: &Path,
         text: &str,
     ) -> Result<Self, ConfigError> {
-        let new = assemble(env, Some(path), parse(path, text)?, Some(self))?;
+        let new = assemble(env, Some(path), Some(parse(path, text)?), Some(self))?;
         Ok(self.keep_startup_settings(new, Source::OwnFile))
     }
 
@@ -50,8 +55,23 @@ impl Config {
         path: &Path,
         text: &str,
     ) -> Result<Self, ConfigError> {
-        let new = assemble(env, Some(path), parse(path, text)?, Some(self))?;
+        let new = assemble(env, Some(path), Some(parse(path, text)?), Some(self))?;
         Ok(self.keep_startup_settings(new, Source::Pushed))
+    }
+
+    /// As [`Config::with_fleet_file`], for a file that is about to be pushed: it may contain no secret.
+    pub fn to_push(&self, env: &Environment, path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let file: Parsed<File> = parse(path, text)?;
+        let mut problems = literal_secrets(path, &file.value);
+        match assemble(env, Some(path), Some(file), Some(self)) {
+            Ok(new) if problems.is_empty() => Ok(self.keep_startup_settings(new, Source::Pushed)),
+            Ok(_) => Err(problems.into()),
+            Err(error) => {
+                problems.extend(error.into_problems());
+                sort_problems(path, &mut problems);
+                Err(problems.into())
+            }
+        }
     }
 
     /// `new` with the present values of the settings that need a restart, and a warning for each of them
@@ -175,7 +195,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("pushed config 3:2: `retry` is not a map"),
+                .starts_with("pushed config 3:2: `retry` is a single value"),
             "{error}"
         );
     }

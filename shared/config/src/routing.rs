@@ -3,34 +3,33 @@
 use std::{path::Path, sync::Arc};
 
 use longshore_policy::{
-    catalog::{Catalog, word},
+    catalog::{Catalog, list, missing, word},
     routing::{Category, Conditions, Preference, Routing, Rule},
 };
 use longshore_protocol::platform::{Capability, PlatformName, Tier};
-use longshore_settings::{Entries, Form, Reader, Text, yaml::parse};
+use longshore_settings::{Entries, Form, Placed as _, Reader, Text};
 
 use crate::table::{RawCategory, RawRouting, RawRule};
 
 const BUILT_IN: &str = include_str!("routing/default.yaml");
 
-/// Reads the section `routing:` over the built-in routing. If the catalog is not sound, its errors are
-/// reported already, and names that it lacks are not reported again.
-pub(super) fn read(
-    r: &mut Reader<'_>,
-    own: &RawRouting,
-    catalog: &Catalog,
-    is_sound: bool,
-) -> Routing {
-    let built_in = match parse::<RawRouting>(Path::new("built-in routing"), BUILT_IN) {
-        Ok(built_in) => built_in,
-        Err(problem) => {
-            r.problem(problem.origin, problem.text);
-            RawRouting::default()
-        }
-    };
+/// The providers and models that settings may name.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) catalog: &'a Catalog,
+    /// Whether the catalog has all of them. If not, its errors are reported already, and names that it lacks
+    /// are not reported again.
+    pub(crate) is_sound: bool,
+}
+
+/// Reads the section `routing:` over the built-in routing.
+pub(super) fn read(r: &mut Reader<'_>, own: &RawRouting, known: Known<'_>) -> Routing {
+    let built_in: RawRouting = r
+        .parse(Path::new("built-in routing"), BUILT_IN)
+        .unwrap_or_default();
     let mut routing = defaults();
-    RawRouting::settings(provider_form(catalog, is_sound)).read(r, own, &mut routing);
-    let forms = Forms::new(catalog, is_sound);
+    RawRouting::settings(provider_form(known)).read(r, own, &mut routing);
+    let forms = Forms::new(known);
     for raw in own.rules.iter().flatten() {
         let rule = rule(r, raw, &forms);
         if let (Some(rule), Some(name)) = (&rule, &raw.name) {
@@ -69,15 +68,11 @@ pub(super) fn defaults() -> Routing {
     }
 }
 
-/// A provider of the catalog, or any if the catalog is not sound.
-pub(crate) fn provider_form(catalog: &Catalog, is_sound: bool) -> Form<PlatformName> {
-    let names: Vec<&str> = catalog
-        .providers
-        .iter()
-        .map(|one| one.name.as_str())
-        .collect();
-    let expected = format!("one of {}", names.join(", "));
-    let catalog = catalog.clone();
+/// A provider by its name or an alias.
+pub(crate) fn provider_form(known: Known<'_>) -> Form<PlatformName> {
+    let names = known.catalog.providers.iter().map(|one| one.name.as_str());
+    let expected = format!("one of {}", list(names));
+    let (catalog, is_sound) = (known.catalog.clone(), known.is_sound);
     Form::new(expected, move |text| {
         let known = catalog.platform(text).map(|one| one.name.clone());
         known.or_else(|| PlatformName::parse(text).filter(|_| !is_sound))
@@ -94,10 +89,10 @@ struct Forms {
 }
 
 impl Forms {
-    fn new(catalog: &Catalog, is_sound: bool) -> Self {
-        let models = Arc::new(catalog.clone());
+    fn new(known: Known<'_>) -> Self {
+        let (models, is_sound) = (Arc::new(known.catalog.clone()), known.is_sound);
         Self {
-            platform: provider_form(catalog, is_sound),
+            platform: provider_form(known),
             model: Form::new(
                 "a model of the catalog (`longshore.yaml` can add one under `models:`)",
                 move |text| (!is_sound || !models.model(text).is_empty()).then(|| text.to_owned()),
@@ -112,16 +107,17 @@ impl Forms {
 }
 
 fn rule(r: &mut Reader<'_>, raw: &RawRule, forms: &Forms) -> Option<Rule> {
-    let Some(name) = &raw.name else {
-        let text = "`routing.rules.name` is missing; expected a name, which decisions show";
-        return report(r, raw.first_text(), text);
+    let name = if let Some(name) = &raw.name {
+        r.value("routing.rules.name", name, &forms.word)
+    } else {
+        let expected = "a name, which decisions show";
+        missing(r, Some(raw.place()), "routing.rules.name", expected)
     };
-    let name = r.value("routing.rules.name", name, &forms.word)?;
     let mut words = |field: &str, written: Option<&Vec<Text>>| {
         values(
             r,
             &format!("routing.rules.{field}"),
-            raw.first_text(),
+            raw.place(),
             written.map(Vec::as_slice),
             &forms.word,
         )
@@ -132,19 +128,32 @@ fn rule(r: &mut Reader<'_>, raw: &RawRule, forms: &Forms) -> Option<Rule> {
         areas: words("area", raw.area.as_ref()),
         complexities: words("complexity", raw.complexity.as_ref()),
     };
-    let prefer = preference(r, raw, &name, forms)?;
-    Some(Rule { name, when, prefer })
+    let prefer = preference(r, raw, name.as_deref(), forms);
+    Some(Rule {
+        name: name?,
+        when,
+        prefer: prefer?,
+    })
 }
 
-fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> Option<Preference> {
+fn preference(
+    r: &mut Reader<'_>,
+    raw: &RawRule,
+    name: Option<&str>,
+    forms: &Forms,
+) -> Option<Preference> {
+    let rule = name.map_or_else(
+        || "the rule".to_owned(),
+        |name| format!("the rule `{name}`"),
+    );
     let able = raw.platform.is_some() || raw.tier.is_some() || raw.capability.is_some();
     match &raw.model {
         Some(model) if able => {
             let text = format!(
-                "the rule `{name}` has `model` beside `platform`, `tier` or `capability`; \
+                "{rule} has `model` beside `platform`, `tier` or `capability`; \
                  keep one of the two (a model of one platform is `platform/model`)"
             );
-            report(r, Some(model), &text)
+            report(r, model, &text)
         }
         Some(model) => r
             .value("routing.rules.model", model, &forms.model)
@@ -153,7 +162,7 @@ fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> O
             let platforms = values(
                 r,
                 "routing.rules.platform",
-                raw.first_text(),
+                raw.place(),
                 raw.platform.as_deref(),
                 &forms.platform,
             );
@@ -171,9 +180,9 @@ fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> O
         }
         None => {
             let text = format!(
-                "the rule `{name}` selects no model; expected `model`, or `platform`, `tier` or `capability`"
+                "{rule} selects no model; expected `model`, or `platform`, `tier` or `capability`"
             );
-            report(r, raw.first_text(), &text)
+            report(r, raw.place(), &text)
         }
     }
 }
@@ -205,40 +214,41 @@ fn categories(
 }
 
 fn category(r: &mut Reader<'_>, raw: &RawCategory, forms: &Forms) -> Option<Category> {
-    let Some(name) = &raw.category else {
-        let text = "`routing.keywords.category` is missing; expected the category's name";
-        return report(r, raw.first_text(), text);
+    let near = Some(raw.place());
+    let name = match &raw.category {
+        Some(name) => r.value("routing.keywords.category", name, &forms.word),
+        None => missing(r, near, "routing.keywords.category", "the category's name"),
     };
-    let name = r.value("routing.keywords.category", name, &forms.word)?;
-    let words = raw.words.as_deref().map(|words| {
-        let form = &forms.word;
-        words
-            .iter()
-            .filter_map(|word| r.value("routing.keywords.words", word, form))
-            .collect::<Vec<_>>()
-    });
-    let Some(words) = words else {
-        let text = "`routing.keywords.words` is missing; expected a list of words (an empty one turns the category off)";
-        return report(r, raw.category.as_ref(), text);
-    };
-    let platforms = match &raw.platforms {
-        None if words.is_empty() => Vec::new(),
-        None => {
-            let text = "`routing.keywords.platforms` is missing; expected a list of platforms";
-            return report(r, raw.category.as_ref(), text);
+    let words = match &raw.words {
+        Some(words) => {
+            let words = words.iter();
+            let read =
+                words.filter_map(|word| r.value("routing.keywords.words", word, &forms.word));
+            Some(read.collect::<Vec<_>>())
         }
-        Some(platforms) => values(
+        None => missing(
             r,
-            "routing.keywords.platforms",
-            raw.category.as_ref(),
-            Some(platforms),
-            &forms.platform,
+            near,
+            "routing.keywords.words",
+            "a list of words (an empty one turns the category off)",
         ),
     };
+    let platforms = match &raw.platforms {
+        // Without words, the category is off.
+        None if words.as_ref().is_none_or(Vec::is_empty) => Some(Vec::new()),
+        None => missing(r, near, "routing.keywords.platforms", "a list of platforms"),
+        Some(platforms) => Some(values(
+            r,
+            "routing.keywords.platforms",
+            raw.place(),
+            Some(platforms),
+            &forms.platform,
+        )),
+    };
     Some(Category {
-        name,
-        words,
-        platforms,
+        name: name?,
+        words: words?,
+        platforms: platforms?,
     })
 }
 
@@ -273,7 +283,7 @@ fn tiers(
 fn values<T>(
     r: &mut Reader<'_>,
     name: &str,
-    near: Option<&Text>,
+    near: &Text,
     written: Option<&[Text]>,
     form: &Form<T>,
 ) -> Vec<T> {
@@ -288,8 +298,8 @@ fn values<T>(
         .collect()
 }
 
-fn report<T>(r: &mut Reader<'_>, near: Option<&Text>, text: &str) -> Option<T> {
-    r.problem_near(near, text);
+fn report<T>(r: &mut Reader<'_>, near: &Text, text: &str) -> Option<T> {
+    r.problem_at(near, text);
     None
 }
 

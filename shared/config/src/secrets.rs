@@ -5,13 +5,12 @@
 
 use std::path::Path;
 
-use longshore_settings::{ConfigError, Problem, Text, interpolate::is_only_variables, yaml::parse};
+use longshore_settings::{Problem, Text, interpolate::is_only_variables};
 
 use crate::table::File;
 
-/// Refuses a configuration with a literal key, or a literal password in a URL.
-pub fn refuse_secrets(path: &Path, text: &str) -> Result<(), ConfigError> {
-    let file: File = parse(path, text)?;
+/// The problems of a file with literal keys, or literal passwords in URLs, if it were pushed.
+pub(crate) fn literal_secrets(path: &Path, file: &File) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut refuse = |name: String, written: &Text| {
         let text = format!(
@@ -44,11 +43,7 @@ pub fn refuse_secrets(path: &Path, text: &str) -> Result<(), ConfigError> {
             refuse(format!("providers.{}.api_key", name.as_str()), key);
         }
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems.into())
-    }
+    problems
 }
 
 /// Whether a URL contains a literal password, in its login or in an option.
@@ -68,13 +63,17 @@ fn contains_password(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use longshore_settings::{ConfigError, Environment, yaml::parse};
+
     use super::*;
+    use crate::Config;
 
     fn refused(yaml: &str) -> String {
-        refuse_secrets(Path::new("new.yaml"), yaml)
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default()
+        let path = Path::new("new.yaml");
+        let file = parse(path, yaml).unwrap();
+        let problems = literal_secrets(path, &file.value);
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        lines.join("\n")
     }
 
     #[test]
@@ -131,5 +130,25 @@ mod tests {
         ] {
             assert_eq!(refused(yaml), "", "{yaml}");
         }
+    }
+
+    #[test]
+    fn secrets_hide_no_other_problem() {
+        let env = Environment::default();
+        let path = Path::new("new.yaml");
+        let started = Config::from_yaml(&env, path, "").unwrap();
+        let yaml = "concurency: 5\nproviders:\n  openai: { api_key: sk-hunter2 }\ngrace: soon\n";
+        let refused = |yaml: &str| {
+            started
+                .to_push(&env, path, yaml)
+                .map_err(|e: ConfigError| e.to_string())
+        };
+        insta::assert_snapshot!(refused(yaml).unwrap_err(), @r"
+        new.yaml:1: `concurency` is not a setting; did you mean `concurrency`?
+        new.yaml:3: `providers.openai.api_key` contains a literal secret, and everyone who can read Redis can read a pushed configuration; write ${NAME}, and set the variable where the workers run
+        new.yaml:4: `grace` is `soon`; expected a time from 0ms to 1d, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
+        ");
+        assert!(refused("providers: { openai: { api_key: sk-1 } }\n").is_err());
+        assert_eq!(refused("grace: 1s\n").unwrap().grace.as_secs(), 1);
     }
 }

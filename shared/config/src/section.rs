@@ -15,8 +15,7 @@
 //! A row of a structured setting is `name: Type = "its values", "its default";`. Such a setting has a reader
 //! of its own. Without a doc comment it is not in the reference.
 
-use longshore_settings::{Form, Key, Reader, Text, Written, variable_name};
-use serde_json::Value;
+use longshore_settings::{Form, Key, Reader, Written, variable_name};
 
 /// Settings that are read into fields of `T` from the part `R` of the file.
 pub(crate) struct Section<R, T> {
@@ -214,30 +213,6 @@ impl<R, T, W: Written, V: Clone> Setting<R, T> for Row<R, T, W, V> {
     }
 }
 
-/// A part of the file whose line can be reported.
-pub(crate) trait FirstText {
-    /// Its first text, if it has one.
-    fn first_text(&self) -> Option<&Text>;
-}
-
-impl FirstText for Text {
-    fn first_text(&self) -> Option<&Text> {
-        Some(self)
-    }
-}
-
-impl FirstText for Vec<Text> {
-    fn first_text(&self) -> Option<&Text> {
-        self.first()
-    }
-}
-
-impl FirstText for Value {
-    fn first_text(&self) -> Option<&Text> {
-        None
-    }
-}
-
 /// Declares a part of the file, its structured settings, and groups of plain settings of a target.
 macro_rules! section {
     (
@@ -289,12 +264,12 @@ macro_rules! section {
         [ $( [$($doc:literal)*] $field:ident $type:ty [$($values:literal $default:literal)?] )* ]
         [ $( $name:ident $written:ty; )* ]
     ) => {
-        $(#[$attribute])*
-        #[derive(Debug, Default, serde::Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub(crate) struct $raw {
-            $( pub(crate) $name: Option<$written>, )*
-            $( pub(crate) $field: Option<$type>, )*
+        longshore_settings::part! {
+            $(#[$attribute])*
+            pub(crate) struct $raw {
+                $( pub(crate) $name: Option<$written>, )*
+                $( pub(crate) $field: Option<$type>, )*
+            }
         }
 
         impl $crate::section::Structured for $raw {
@@ -322,16 +297,6 @@ macro_rules! entry {
             @struct $(#[$attribute])* $raw
             [ $( [$($doc)*] $field $type [$values $default] )* ]
             []
-        }
-
-        impl $raw {
-            /// The text with the lowest line, for errors about the whole entry.
-            pub(crate) fn first_text(&self) -> Option<&longshore_settings::Text> {
-                let texts = [ $(
-                    self.$field.as_ref().and_then($crate::section::FirstText::first_text)
-                ),* ];
-                texts.into_iter().flatten().min_by_key(|text| text.line())
-            }
         }
     };
 }

@@ -4,7 +4,7 @@ use longshore_policy::catalog::Catalog;
 
 use crate::{
     Config,
-    routing::provider_form,
+    routing::{Known, provider_form},
     section::{Description, Section, Structured},
     shown::{self, Shown},
     table::{
@@ -52,7 +52,11 @@ impl Config {
 
 /// The parts; `catalog` has the providers that settings may name.
 pub(crate) fn parts(catalog: &Catalog) -> Vec<Part> {
-    let providers = provider_form(catalog, true);
+    let known = Known {
+        catalog,
+        is_sound: true,
+    };
+    let providers = provider_form(known);
     vec![
         settings(File::process(), |config| config, |config| config),
         settings(

@@ -15,10 +15,10 @@ use longshore_policy::{
 };
 use longshore_protocol::{envelope::MessageLimits, platform::PlatformName};
 use longshore_settings::{
-    Entries, Form, Text,
+    Entries, Form, Node, Text,
     form::{bytes, duration, file, flag, listen, program, server, url, whole},
+    part,
 };
-use serde_json::Value;
 
 use crate::{
     Config, Liveness,
@@ -148,10 +148,6 @@ section! {
 
 section! {
     /// Limits of a message. Redis itself accepts at most 512 MiB in one value.
-    #[expect(
-        clippy::struct_field_names,
-        reason = "the names are those of the settings"
-    )]
     RawLimits => MessageLimits, "limits" {}
 
     fn settings() {
@@ -434,11 +430,11 @@ entry! {
     }
 }
 
-/// The weight of a tenant.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawTenant {
-    pub(crate) weight: Option<Text>,
+part! {
+    /// The weight of a tenant.
+    pub(crate) struct RawTenant {
+        pub(crate) weight: Option<Text>,
+    }
 }
 
 section! {
@@ -504,7 +500,7 @@ entry! {
         /// queue of the jobs
         queue: Text = "a queue name", "`default`";
         /// the job to enqueue
-        job: Value = "a job as in [PROTOCOL.md](PROTOCOL.md), without `id`", "required";
+        job: Node = "a job as in [PROTOCOL.md](PROTOCOL.md), without `id`", "required";
     }
 }
 

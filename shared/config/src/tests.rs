@@ -255,7 +255,7 @@ longshore.yaml:2: `liveness.heartbeat_ttl` (10s) must be at least twice `livenes
 #[test]
 fn an_unknown_name_is_reported_with_the_known_ones() {
     assert_eq!(
-        problems(&[], "limits:\n  max_message_bytes: 1\n  depth: 3\n"),
+        problems(&[], "limits:\n  max_message_bytes: 1KiB\n  depth: 3\n"),
         "longshore.yaml:3: `limits.depth` is not a setting; expected one of max_message_bytes, max_chain_bytes, max_depth"
     );
 }

@@ -32,7 +32,7 @@ pub(super) fn alerts(r: &mut Reader<'_>, raw: &RawAlerts, webhooks: &WebhookSett
     let url = alerts.webhook.as_ref();
     if let Some(refused) = url.and_then(|url| webhooks.check(url.as_str()).err()) {
         let text = format!("`alerts.webhook`: {refused}");
-        r.problem_with_settings(&["alerts.webhook"], text);
+        r.problem_with_settings(&["alerts.webhook", "webhooks.hosts"], text);
     }
     alerts
 }
@@ -119,8 +119,15 @@ longshore.yaml:3: `webhooks.hosts` is `https://hooks.example.com`; expected HOST
 longshore.yaml:4: `webhooks.secret` is not valid; expected whsec_ and 24 to 64 bytes in base64 (make one with `echo whsec_$(openssl rand -base64 32)`)
 longshore.yaml:5: `webhooks.timeout` is `2h`; expected a time from 100ms to 1m, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
 longshore.yaml:7: `alerts.at` is `0`; expected a whole number from 1 to 100
-longshore.yaml:7: `alerts.at` is `50%`; expected a whole number from 1 to 100
-longshore.yaml:8: `alerts.webhook`: no webhook may go to elsewhere.example; if it should, add `elsewhere.example` to `webhooks.hosts`");
+longshore.yaml:7: `alerts.at` is `50%`; expected a whole number from 1 to 100");
+        assert_eq!(
+            load(
+                &[],
+                "alerts: { webhook: 'https://elsewhere.example/hunter2' }\n"
+            )
+            .unwrap_err(),
+            "longshore.yaml:1: `alerts.webhook`: no webhook may go to elsewhere.example; if it should, add `elsewhere.example` to `webhooks.hosts`"
+        );
         assert_eq!(
             load(&[], "webhooks: { hosts: [a.example] }\n").unwrap_err(),
             "longshore.yaml:1: `webhooks.secret` is needed: receivers verify webhooks by their signatures; expected `secret: ${NAME}`, the name of a variable that contains it"
@@ -131,7 +138,7 @@ longshore.yaml:8: `alerts.webhook`: no webhook may go to elsewhere.example; if i
         );
         assert_eq!(
             load(&[], "alerts: [50, 80]\n").unwrap_err(),
-            "longshore.yaml:1: `alerts` is not a map; expected lines `name: value` under it, indented"
+            "longshore.yaml:1: `alerts` is a list; expected a map: lines `name: value` under it, indented"
         );
     }
 }

@@ -7,7 +7,7 @@ mod plan;
 mod timing;
 
 pub use self::{
-    definition::{CronDefinition, CronDefinitionText, CronFault, RunReason},
+    definition::{CronDefinition, CronDefinitionText, CronFault, CronFaults, RunReason},
     entry::{CronJob, Source},
     plan::{GRACE, TickPlan, step},
     timing::{BadTiming, Timing},

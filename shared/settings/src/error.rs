@@ -75,7 +75,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Every error of an invalid configuration. Displays one per line.
+/// The most errors that are displayed.
+pub const MOST_SHOWN: usize = 50;
+
+/// Every error of an invalid configuration. Displays one per line, and of more than [`MOST_SHOWN`] the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<Problem>,
@@ -85,6 +88,11 @@ impl ConfigError {
     /// The errors; at least one.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// The errors by themselves.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
     }
 }
 
@@ -104,13 +112,16 @@ impl From<Vec<Problem>> for ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
+        for (index, problem) in self.problems.iter().take(MOST_SHOWN).enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
             problem.fmt(f)?;
         }
-        Ok(())
+        match self.problems.len().saturating_sub(MOST_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n… and {more} more"),
+        }
     }
 }
 

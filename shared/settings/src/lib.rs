@@ -6,6 +6,8 @@ mod environment;
 mod error;
 pub mod form;
 pub mod interpolate;
+mod node;
+mod part;
 mod reader;
 mod redact;
 pub mod suggest;
@@ -14,10 +16,12 @@ pub mod yaml;
 
 pub use self::{
     environment::{Environment, FILE_NAME},
-    error::{ConfigError, Origin, Problem},
+    error::{ConfigError, MOST_SHOWN, Origin, Problem},
     form::Form,
     interpolate::Interpolated,
-    reader::{Key, Read, Reader, variable_name},
+    node::{Booleans, Node},
+    part::{At, Field, Found, Part, Placed, field_name},
+    reader::{Key, Read, Reader, sort_problems, variable_name},
     redact::redacted,
     text::{Entries, Text, Written},
 };

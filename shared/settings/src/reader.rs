@@ -6,9 +6,10 @@ use std::{
 };
 
 use crate::{
-    Environment, Form, Interpolated, Origin, Problem, Text,
+    Environment, Form, Interpolated, Origin, Part, Problem, Text,
     interpolate::{interpolate, variable_in_use, variables_of},
     suggest::closest,
+    yaml::{Parsed, parse},
 };
 
 /// The result of reading a configuration.
@@ -42,6 +43,8 @@ pub struct Reader<'a> {
     known: BTreeSet<String>,
     origins: BTreeMap<String, Origin>,
     problems: Vec<Problem>,
+    /// The paths of settings that are not valid.
+    invalid: BTreeSet<String>,
     warnings: Vec<String>,
 }
 
@@ -60,7 +63,26 @@ impl<'a> Reader<'a> {
             known: known.collect(),
             origins: BTreeMap::new(),
             problems: Vec::new(),
+            invalid: BTreeSet::new(),
             warnings: Vec::new(),
+        }
+    }
+
+    /// Takes a file that was parsed, and reports what is wrong with its form.
+    pub fn adopt<T>(&mut self, parsed: Parsed<T>) -> T {
+        self.problems.extend(parsed.problems);
+        self.invalid.extend(parsed.unreadable);
+        parsed.value
+    }
+
+    /// Parses another file. `None`: it is not YAML.
+    pub fn parse<T: Part>(&mut self, path: &Path, text: &str) -> Option<T> {
+        match parse(path, text) {
+            Ok(parsed) => Some(self.adopt(parsed)),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
         }
     }
 
@@ -87,7 +109,7 @@ impl<'a> Reader<'a> {
         if let Some((origin, text)) = self.find_variable(key, form.is_duration) {
             let value = form.parse(text);
             if value.is_none() {
-                self.report_invalid(origin, key.path, text, &form.expected, form.is_secret);
+                self.report_invalid(origin, key.path, text, form);
             } else {
                 self.warn_of_ignored(key, &origin, text, form);
             }
@@ -123,7 +145,7 @@ impl<'a> Reader<'a> {
             let values: Option<Vec<T>> = text.split(',').map(|one| form.parse(one)).collect();
             if values.is_none() {
                 let expected = format!("{}, with commas between", form.expected);
-                self.report_invalid(origin, key.path, text, &expected, form.is_secret);
+                self.report_value(origin, key.path, text, &expected, form.is_secret);
             }
             return values;
         }
@@ -157,20 +179,24 @@ impl<'a> Reader<'a> {
         Some((origin, text))
     }
 
-    /// Reads a value of the file; `name` is its name in errors.
+    /// Reads a value of the file; `name` is its name in errors. `None`: it is not valid, which is reported.
     pub fn value<T>(&mut self, name: &str, written: &Text, form: &Form<T>) -> Option<T> {
         let text = self.resolve(name, Some(written), written.as_str())?;
         let value = form.parse(&text);
         if value.is_none() {
             // Shown with its `${…}`: the value of a variable may be a key.
             let (origin, shown) = (written.origin(&self.path), written.as_str());
-            self.report_invalid(origin, name, shown, &form.expected, form.is_secret);
+            self.report_invalid(origin, name, shown, form);
         }
         value
     }
 
     /// Replaces the variables in a text of the file, or reports the one that is missing, at `near`.
     pub fn resolve(&mut self, name: &str, near: Option<&Text>, text: &str) -> Option<String> {
+        if near.is_some_and(Text::is_unreadable) {
+            self.invalid.insert(name.to_owned());
+            return None;
+        }
         match self.interpolate(text) {
             Interpolated::Value(value) => return Some(value),
             Interpolated::Missing(variable) => {
@@ -182,6 +208,7 @@ impl<'a> Reader<'a> {
             }
             Interpolated::Malformed => self.report_malformed(name, near),
         }
+        self.invalid.insert(name.to_owned());
         None
     }
 
@@ -219,8 +246,12 @@ impl<'a> Reader<'a> {
         self.problem_near(Some(written), text);
     }
 
-    /// Reports a problem at the line of `near`, or with the file as a whole.
+    /// Reports a problem at the line of `near`, or with the file as a whole. What is unreadable is reported already,
+    /// and what follows from that is not reported again.
     pub fn problem_near(&mut self, near: Option<&Text>, text: impl Into<String>) {
+        if near.is_some_and(Text::is_unreadable) {
+            return;
+        }
         let origin = near.map_or_else(
             || Origin::file(&self.path, None),
             |near| near.origin(&self.path),
@@ -228,8 +259,12 @@ impl<'a> Reader<'a> {
         self.problem(origin, text);
     }
 
-    /// Reports a problem at the first of these settings that is set.
+    /// Reports a contradiction between these settings, at the first of them that is set. If one of them is not
+    /// valid, its value is unknown, and so is the contradiction.
     pub fn problem_with_settings(&mut self, names: &[&str], text: String) {
+        if !self.is_valid(names) {
+            return;
+        }
         let origin = names.iter().find_map(|name| self.origins.get(*name));
         let origin = origin.cloned().unwrap_or(Origin::Configuration);
         self.problem(origin, text);
@@ -248,7 +283,11 @@ impl<'a> Reader<'a> {
         self.problem_near(near, text);
     }
 
-    fn report_invalid(
+    fn report_invalid<T>(&mut self, origin: Origin, name: &str, text: &str, form: &Form<T>) {
+        self.report_value(origin, name, text, &form.expected, form.is_secret);
+    }
+
+    fn report_value(
         &mut self,
         origin: Origin,
         name: &str,
@@ -256,13 +295,30 @@ impl<'a> Reader<'a> {
         expected: &str,
         is_secret: bool,
     ) {
-        let text = if is_secret {
-            format!("`{name}` is not valid; expected {expected}")
-        } else {
-            let shown: String = text.chars().take(60).collect();
-            format!("`{name}` is `{shown}`; expected {expected}")
+        self.invalid.insert(name.to_owned());
+        let shown: String = text.chars().take(60).collect();
+        let what = match shown.as_str() {
+            _ if is_secret => "not valid".to_owned(),
+            "" => "empty".to_owned(),
+            shown => format!("`{shown}`"),
         };
-        self.problem(origin, text);
+        self.problem(origin, format!("`{name}` is {what}; expected {expected}"));
+    }
+
+    /// Whether none of these settings is invalid.
+    pub fn is_valid(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| !self.invalid.contains(*name))
+    }
+
+    /// Whether neither these sections nor anything in them is invalid: whoever refers to what they hold and does not
+    /// find it is wrong.
+    pub fn is_sound(&self, sections: &[&str]) -> bool {
+        let under = |path: &str, name: &str| {
+            let rest = path.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut invalid = self.invalid.iter();
+        !invalid.any(|path| sections.iter().any(|name| under(path, name)))
     }
 
     /// The number of problems so far.
@@ -278,11 +334,7 @@ impl<'a> Reader<'a> {
     /// Returns the problems in the order of the file, and the warnings, with one for each variable that
     /// begins with `LONGSHORE_` and is not known.
     pub fn finish(mut self) -> Read {
-        self.problems.sort_by_key(|problem| match &problem.origin {
-            Origin::File { line, .. } => (0, *line),
-            Origin::Variable(_) => (1, None),
-            Origin::Configuration => (2, None),
-        });
+        sort_problems(&self.path, &mut self.problems);
         let unknown = self
             .env
             .names()
@@ -302,4 +354,14 @@ impl<'a> Reader<'a> {
             origins: self.origins,
         }
     }
+}
+
+/// Sorts problems as they stand in the file at `path`, followed by those of other files and of the environment.
+pub fn sort_problems(path: &Path, problems: &mut [Problem]) {
+    problems.sort_by_cached_key(|problem| match &problem.origin {
+        Origin::File { path: at, line } if at == path => (0, None, *line),
+        Origin::File { path: at, line } => (1, Some(at.clone()), *line),
+        Origin::Variable(_) => (2, None, None),
+        Origin::Configuration => (3, None, None),
+    });
 }

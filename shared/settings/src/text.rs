@@ -3,37 +3,59 @@
 //! Every value is read as text and parsed later, so that `${…}` works for numbers too and an error names
 //! the line.
 
-use std::{fmt, marker::PhantomData, path::Path};
+use std::path::Path;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-use serde_saphyr::Spanned;
+use crate::{Form, Key, Node, Origin, Reader};
 
-use crate::{Form, Key, Origin, Reader};
-
-/// A value of the file.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Text(Spanned<String>);
+/// A value of the file, or the place of a part of it.
+#[derive(Debug, Clone, Default)]
+pub struct Text {
+    value: String,
+    line: Option<usize>,
+    is_unreadable: bool,
+}
 
 impl Text {
+    pub(crate) fn new(value: &str, line: Option<usize>) -> Self {
+        Self {
+            value: value.to_owned(),
+            line,
+            is_unreadable: false,
+        }
+    }
+
+    /// The place of a part, without a text.
+    pub fn place(node: &Node) -> Self {
+        Self::new("", node.line())
+    }
+
+    /// What stands for a value of the wrong form. It is not missing, and nothing more is reported about it.
+    pub fn unreadable(line: Option<usize>) -> Self {
+        Self {
+            line,
+            is_unreadable: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it had the wrong form, which is reported already.
+    pub fn is_unreadable(&self) -> bool {
+        self.is_unreadable
+    }
+
     /// The text, with its `${…}`.
     pub fn as_str(&self) -> &str {
-        &self.0.value
+        &self.value
     }
 
     /// The line, from 1.
     pub fn line(&self) -> Option<usize> {
-        usize::try_from(self.0.referenced.line())
-            .ok()
-            .filter(|line| *line > 0)
+        self.line
     }
 
     /// Its file and line.
     pub fn origin(&self, path: &Path) -> Origin {
-        Origin::file(path, self.line())
+        Origin::file(path, self.line)
     }
 }
 
@@ -103,34 +125,5 @@ pub struct Entries<T>(pub Vec<(Text, T)>);
 impl<T> Default for Entries<T> {
     fn default() -> Self {
         Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
-            type Value = Entries<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of names")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-
-            // `providers:` with nothing under it.
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Entries::default())
-            }
-        }
-
-        deserializer.deserialize_map(InOrder(PhantomData))
     }
 }

@@ -1,107 +1,61 @@
 //! Reads YAML, and words its errors for people.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use serde::{Deserialize as _, de::DeserializeOwned};
-use serde_path_to_error::{Deserializer, Segment, Track};
 use serde_saphyr::Error;
 
-use crate::{Origin, Problem, suggest::closest};
+use crate::{
+    Booleans, Node, Origin, Part, Problem,
+    part::{At, Found},
+};
 
-/// Settings that have moved, and their new place.
-const MOVED: [(&str, &str); 1] = [(
-    "max_concurrent",
-    "it belongs in the provider's limits: `limits: {max_concurrent: 50}`",
-)];
+/// A file that is YAML, and what is wrong with its form.
+#[derive(Debug)]
+pub struct Parsed<T> {
+    /// The file. What could not be read in it is marked as unreadable.
+    pub value: T,
+    /// Unknown names, names that are set twice, and values of the wrong form.
+    pub problems: Vec<Problem>,
+    /// The paths of the parts that could not be read.
+    pub(crate) unreadable: BTreeSet<String>,
+}
 
-/// A name that is read only to be refused with what to write instead, and so is never suggested.
-const REFUSED: &str = "settings";
+/// Reads a file of settings. Fails only if it is not YAML. An error names the line and the setting, but shows no
+/// value, which may be a secret.
+pub fn parse<T: Part>(path: &Path, text: &str) -> Result<Parsed<T>, Problem> {
+    read(path, text, "setting")
+}
 
-/// Reads YAML. An error names the line and the setting, but shows no value, which may be a secret.
-pub fn parse<T: DeserializeOwned + Default>(path: &Path, text: &str) -> Result<T, Problem> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let mut track = Track::new();
-    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
-        Option::<T>::deserialize(Deserializer::new(yaml, &mut track))
-    });
-    read.map(Option::unwrap_or_default).map_err(|error| {
+/// As [`parse`], for a file whose names are those of fields.
+pub fn parse_fields<T: Part>(path: &Path, text: &str) -> Result<Parsed<T>, Problem> {
+    read(path, text, "field")
+}
+
+fn read<T: Part>(path: &Path, text: &str, kind: &'static str) -> Result<Parsed<T>, Problem> {
+    let node = load(path, text, Booleans::Words)?;
+    let mut found = Found::new(path, kind);
+    let value = T::read(&node, &At::TOP, &mut found);
+    Ok(Parsed {
+        value,
+        problems: found.problems,
+        unreadable: found.unreadable,
+    })
+}
+
+/// Reads a document of any form.
+pub fn load(path: &Path, text: &str, booleans: Booleans) -> Result<Node, Problem> {
+    Node::load(text, booleans).map_err(|error| {
         let line = error
             .location()
             .and_then(|location| usize::try_from(location.line()).ok())
             .filter(|line| *line > 0);
-        let key = key_path(&track.path());
-        Problem::new(
-            Origin::file(path, line),
-            describe_error(&error, &key, text, line),
-        )
+        Problem::new(Origin::file(path, line), describe_error(&error, text, line))
     })
 }
 
-/// Where reading stopped, such as `retry.max_delay` or `models[0]`; empty at the top.
-fn key_path(path: &serde_path_to_error::Path) -> String {
-    let mut segments: Vec<&Segment> = path.iter().collect();
-    // A value with its line is read as a struct with this field.
-    if matches!(segments.last(), Some(Segment::Map { key }) if key == "value") {
-        segments.pop();
-    }
-    segments
-        .into_iter()
-        .fold(String::new(), |before, segment| match segment {
-            Segment::Seq { index } => format!("{before}[{index}]"),
-            Segment::Map { key } | Segment::Enum { variant: key } => join_path(&before, key),
-            // A name that the user chose.
-            Segment::Unknown => join_path(&before, "…"),
-        })
-}
-
-fn join_path(before: &str, key: &str) -> String {
-    if before.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{before}.{key}")
-    }
-}
-
 /// What is wrong, and what would be right.
-fn describe_error(error: &Error, key: &str, text: &str, line: Option<usize>) -> String {
+fn describe_error(error: &Error, text: &str, line: Option<usize>) -> String {
     match error {
-        Error::SerdeUnknownField {
-            field, expected, ..
-        } => {
-            let names: Vec<&str> = expected
-                .iter()
-                .copied()
-                .filter(|name| *name != REFUSED)
-                .collect();
-            match (moved_to(field), closest(field, names.iter().copied())) {
-                (Some(place), _) => format!("`{key}` is not a setting; {place}"),
-                (None, Some(name)) => format!("`{key}` is not a setting; did you mean `{name}`?"),
-                (None, None) => format!(
-                    "`{key}` is not a setting; expected one of {}",
-                    names.join(", ")
-                ),
-            }
-        }
-        Error::Unexpected {
-            expected: "mapping start",
-            ..
-        } if key.is_empty() => {
-            "this is not a map of settings; expected lines such as `concurrency: 100`".to_owned()
-        }
-        Error::Unexpected {
-            expected: "mapping start",
-            ..
-        } => format!("`{key}` is not a map; expected lines `name: value` under it, indented"),
-        Error::Unexpected {
-            expected: "sequence start",
-            ..
-        } => format!(
-            "`{key}` is not a list; expected [one, another], or lines `- one` under it, indented"
-        ),
-        Error::Unexpected {
-            expected: "string scalar",
-            ..
-        } => format!("`{key}` is a list or a map; expected a single value"),
         Error::DuplicateMappingKey { key: twice, .. } => format!(
             "{} is set twice; remove one",
             twice
@@ -137,12 +91,7 @@ fn indented_with_tab(text: &str, line: Option<usize>) -> Option<String> {
     let name = content.split(':').next()?;
     indent
         .contains('\t')
-        .then(|| format!("`{name}` is indented with a tab; expected spaces"))
-}
-
-fn moved_to(field: &str) -> Option<&'static str> {
-    let found = MOVED.iter().find(|(name, _)| *name == field);
-    found.map(|(_, place)| *place)
+        .then(|| format!("`{name}` is indented with a tab; use spaces"))
 }
 
 /// The parser's message without the location, which precedes it.

@@ -1,17 +1,20 @@
 //! Reads the section `budgets:`.
 
 use longshore_policy::{
-    catalog::{Catalog, list, missing, word},
+    catalog::{missing, word},
     limits::{
         AtLimit, Budget, BudgetScope, Period,
         settings::{calendar, dollars},
     },
 };
-use longshore_protocol::{money::Usd, platform::PlatformName};
-use longshore_settings::{Form, Reader, Text};
+use longshore_protocol::money::Usd;
+use longshore_settings::{Form, Placed as _, Reader, Text};
 
 use super::{NAME, NAME_LENGTH, is_line};
-use crate::table::RawBudget;
+use crate::{
+    routing::{Known, provider_form},
+    table::RawBudget,
+};
 
 #[derive(Clone, Copy)]
 enum ScopeKind {
@@ -35,10 +38,10 @@ impl ScopeKind {
 }
 
 /// Reads the budgets, in the order of the file.
-pub(crate) fn budgets(r: &mut Reader<'_>, raws: &[RawBudget], catalog: &Catalog) -> Vec<Budget> {
+pub(crate) fn budgets(r: &mut Reader<'_>, raws: &[RawBudget], known: Known<'_>) -> Vec<Budget> {
     let mut budgets: Vec<Budget> = Vec::new();
     for raw in raws {
-        let Some(budget) = budget(r, raw, catalog) else {
+        let Some(budget) = budget(r, raw, known) else {
             continue;
         };
         if let Some(written) = &raw.name {
@@ -55,9 +58,9 @@ pub(crate) fn budgets(r: &mut Reader<'_>, raws: &[RawBudget], catalog: &Catalog)
     budgets
 }
 
-fn budget(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Budget> {
+fn budget(r: &mut Reader<'_>, raw: &RawBudget, known: Known<'_>) -> Option<Budget> {
     let name = required(r, raw, "name", raw.name.as_ref(), &name_form());
-    let scope = scope(r, raw, catalog);
+    let scope = scope(r, raw, known);
     let limit: Option<Usd> = required(r, raw, "limit_usd", raw.limit_usd.as_ref(), &dollars());
     let period = required(
         r,
@@ -84,7 +87,8 @@ fn budget(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Budg
         ),
     };
     let calendar = calendar(r, "budgets", raw.time_zone.as_ref(), raw.reset_at.as_ref());
-    let budget = Budget {
+    report_settings_without_effect(r, raw, hard, period);
+    Some(Budget {
         name: name?,
         scope: scope?,
         limit: limit?,
@@ -92,35 +96,37 @@ fn budget(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Budg
         calendar,
         hard: hard?,
         at_limit: at_limit?,
-    };
-    report_settings_without_effect(r, raw, &budget);
-    Some(budget)
+    })
 }
 
-/// Reports settings that have no effect, because their author expects one.
-fn report_settings_without_effect(r: &mut Reader<'_>, raw: &RawBudget, budget: &Budget) {
-    let at_limit = raw.at_limit.as_ref().filter(|_| !budget.hard);
+/// Reports settings that have no effect, because their author expects one. What is not known has all effects.
+fn report_settings_without_effect(
+    r: &mut Reader<'_>,
+    raw: &RawBudget,
+    hard: Option<bool>,
+    period: Option<Period>,
+) {
+    let at_limit = raw.at_limit.as_ref().filter(|_| hard == Some(false));
     if let Some(text) = at_limit {
         let problem = "`budgets.at_limit` is for a hard budget, and this one is soft: it only warns; \
                        leave `at_limit` out, or write `kind: hard`";
         r.problem_at(text, problem);
     }
-    if matches!(budget.period, Period::Day | Period::Month) {
+    let Some(period @ (Period::Hour | Period::Ever)) = period else {
         return;
-    }
+    };
     for (name, written) in [("time_zone", &raw.time_zone), ("reset_at", &raw.reset_at)] {
         if let Some(text) = written {
             let problem = format!(
-                "`budgets.{name}` is for `per: day` and `per: month`, and this budget is `per: {}`; \
-                 leave it out",
-                budget.period
+                "`budgets.{name}` is for `per: day` and `per: month`, and this budget is `per: {period}`; \
+                 leave it out"
             );
             r.problem_at(text, problem);
         }
     }
 }
 
-fn scope(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<BudgetScope> {
+fn scope(r: &mut Reader<'_>, raw: &RawBudget, known: Known<'_>) -> Option<BudgetScope> {
     let kind = word(ScopeKind::ALL, ScopeKind::as_str);
     let of = raw.of.as_ref();
     match required(r, raw, "scope", raw.scope.as_ref(), &kind)? {
@@ -134,21 +140,11 @@ fn scope(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Budge
             }
         },
         ScopeKind::Provider => {
-            required(r, raw, "of", of, &provider_form(catalog)).map(BudgetScope::Provider)
+            required(r, raw, "of", of, &provider_form(known)).map(BudgetScope::Provider)
         }
         ScopeKind::Tenant => one_or_each(r, of, BudgetScope::Tenant),
         ScopeKind::Chain => one_or_each(r, of, BudgetScope::Chain),
     }
-}
-
-/// A known provider, by its name or an alias.
-fn provider_form(catalog: &Catalog) -> Form<PlatformName> {
-    let names = catalog.providers.iter().map(|known| known.name.as_str());
-    let expected = format!("one of {}", list(names));
-    let catalog = catalog.clone();
-    Form::new(expected, move |text| {
-        catalog.platform(text).map(|known| known.name.clone())
-    })
 }
 
 /// The scope of the tenant or chain that `of` names; without it, of each by itself.
@@ -186,6 +182,6 @@ fn required<T>(
     let at = format!("budgets.{name}");
     match written {
         Some(text) => r.value(&at, text, form),
-        None => missing(r, raw.first_text(), &at, &form.expected),
+        None => missing(r, Some(raw.place()), &at, &form.expected),
     }
 }

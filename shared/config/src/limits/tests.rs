@@ -237,7 +237,7 @@ fn a_moved_setting_is_reported_with_its_new_place() {
     let text = problems(&[], "providers:\n  openai:\n    max_concurrent: 64\n");
     assert_eq!(
         text,
-        "longshore.yaml:3: `providers.….max_concurrent` is not a setting; it belongs in the provider's \
+        "longshore.yaml:3: `providers.openai.max_concurrent` is not a setting; it belongs in the provider's \
          limits: `limits: {max_concurrent: 50}`"
     );
 }
@@ -271,7 +271,7 @@ longshore.yaml:12: `providers.openai.limits.reset_at` is `0`; expected a time of
     );
     assert_eq!(
         problems(&[], "providers:\n  openai:\n    limits:\n      rpm: 5\n"),
-        "longshore.yaml:4: `providers.….limits.rpm` is not a setting; expected one of requests_per_minute, tokens_per_minute, \
+        "longshore.yaml:4: `providers.openai.limits.rpm` is not a setting; expected one of requests_per_minute, tokens_per_minute, \
          requests_per_day, usd_per_month, max_concurrent, time_zone, reset_at"
     );
 }
@@ -308,10 +308,6 @@ budgets:
         text,
         format!(
             "\
-longshore.yaml: `budgets.name` is missing; expected 1 to 64 characters of [A-Za-z0-9._-]
-longshore.yaml: `budgets.scope` is missing; expected one of overall, provider, tenant, chain
-longshore.yaml: `budgets.limit_usd` is missing; expected {dollars}
-longshore.yaml: `budgets.per` is missing; expected one of hour, day, month, ever
 longshore.yaml:3: `budgets.name` is `a b`; expected 1 to 64 characters of [A-Za-z0-9._-]
 longshore.yaml:3: `budgets.scope` is `everybody`; expected one of overall, provider, tenant, chain
 longshore.yaml:3: `budgets.limit_usd` is `-1`; expected {dollars}
@@ -326,7 +322,7 @@ longshore.yaml:8: `budgets.of` is missing; expected one of {known}
 longshore.yaml:11: `budgets.of` is `acme`; expected one of {known}
 longshore.yaml:12: `budgets.limit_usd` is `one`; expected {dollars}
 longshore.yaml:14: `budgets.time_zone` is `CET/Berlin`; expected a time zone, such as UTC or Europe/Berlin
-longshore.yaml:15: `budgets.of` is ``; expected 1 to 200 characters without control characters
+longshore.yaml:15: `budgets.of` is empty; expected 1 to 200 characters without control characters
 longshore.yaml:15: `budgets.reset_at` is `24:00`; expected a time of day in quotes, from \"00:00\" to \"23:59\"
 longshore.yaml:17: the budget `same` is defined twice; rename one
 longshore.yaml:18: `budgets.at_limit` is for a hard budget, and this one is soft: it only warns; leave `at_limit` out, or write `kind: hard`
@@ -335,7 +331,11 @@ longshore.yaml:20: `budgets.reset_at` is for `per: day` and `per: month`, and th
 longshore.yaml:21: `budgets.name` is missing; expected 1 to 64 characters of [A-Za-z0-9._-]
 longshore.yaml:21: `budgets.scope` is missing; expected one of overall, provider, tenant, chain
 longshore.yaml:21: `budgets.limit_usd` is missing; expected {dollars}
-longshore.yaml:21: `budgets.per` is missing; expected one of hour, day, month, ever"
+longshore.yaml:21: `budgets.per` is missing; expected one of hour, day, month, ever
+longshore.yaml:22: `budgets.name` is missing; expected 1 to 64 characters of [A-Za-z0-9._-]
+longshore.yaml:22: `budgets.scope` is missing; expected one of overall, provider, tenant, chain
+longshore.yaml:22: `budgets.limit_usd` is missing; expected {dollars}
+longshore.yaml:22: `budgets.per` is missing; expected one of hour, day, month, ever"
         )
     );
 }
@@ -363,8 +363,11 @@ longshore.yaml:6: `tenants.big.weight` is `1001`; expected a whole number from 1
 longshore.yaml:8: `circuit.error_percent` is `0.5`; expected a whole number from 1 to 100
 longshore.yaml:9: `circuit.min_calls` is `0`; expected a whole number from 1 to 1000000
 longshore.yaml:10: `circuit.window` is `1 week`; expected a time from 100ms to 1h, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
-configuration: `circuit.cooldown` (2m) is longer than `circuit.max_cooldown` (90s)"
+longshore.yaml:11: `circuit.cooldown` (2m) is longer than `circuit.max_cooldown` (90s)"
     );
     let twice = problems(&[], "tenants:\n  a: { weight: 1 }\n  a: { weight: 2 }\n");
-    assert_eq!(twice, "longshore.yaml:3: `a` is set twice; remove one");
+    assert_eq!(
+        twice,
+        "longshore.yaml:3: `tenants.a` is set twice, first on line 2; remove one"
+    );
 }

@@ -362,7 +362,7 @@ longshore.yaml:10: `providers.openai.enabled` is `perhaps`; expected true or fal
 longshore.yaml:11: `providers.openai.limits.max_concurrent` is `0`; expected a whole number from 1 to 100000
 longshore.yaml:13: a model needs both `provider` and `model`
 longshore.yaml:14: `models.provider` is `acme`; expected one of {names}
-longshore.yaml:16: `models.output_per_million` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals
+longshore.yaml:15: `models.output_per_million` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals
 longshore.yaml:17: `models.tier` is `cheap`; expected one of fast, standard, advanced
 longshore.yaml:20: `models.input_per_million` is `-1`; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals
 longshore.yaml:22: the model `gpt-4o` of `openai` is named twice"

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use longshore_protocol::platform::PlatformName;
-use longshore_settings::{Reader, Text, yaml::parse};
+use longshore_settings::{Reader, Text};
 
 use super::{
     canonical,
@@ -32,13 +32,12 @@ pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], written: &Text) -> Vec<M
     if path.extension().is_some_and(|end| end == "json") {
         return price_file(r, names, written, &path, &text);
     }
-    match parse::<RawModels>(&path, &text) {
-        Ok(file) => r.within(&path, |r| models::parts(r, names, &file.models)),
-        Err(problem) => {
-            r.problem(problem.origin, problem.text);
-            Vec::new()
-        }
-    }
+    let Some(file) = r.parse::<RawModels>(&path, &text) else {
+        return Vec::new();
+    };
+    r.within(&path, |r| {
+        models::parts(r, names, &file.models.unwrap_or_default())
+    })
 }
 
 fn beside(config: &Path, path: &Path) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use longshore_protocol::platform::PlatformName;
-use longshore_settings::{Form, Reader, form::whole};
+use longshore_settings::{Form, Placed as _, Reader, form::whole};
 
 use super::{
     Billing, Capability, Catalog, ModelEntry, PriceBook, Rates, RawModel, Tier, UnknownPrice,
@@ -91,7 +91,7 @@ pub(super) fn shipped(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -
 /// Reads the models of a user's file.
 pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<ModelLayer> {
     each(r, names, models, |r, provider, model, raw| {
-        if let Some(written) = raw.first_text() {
+        if let Some(written) = &raw.model {
             r.record_origin(&format!("models.{provider}/{model}"), written);
         }
     })
@@ -105,21 +105,24 @@ fn each<'e>(
 ) -> Vec<ModelLayer> {
     let mut parts: Vec<ModelLayer> = Vec::new();
     for raw in models {
-        let Some((provider, model)) = identity(r, names, raw) else {
+        let identity = identity(r, names, raw);
+        // Checked even if nobody knows which model it is.
+        let fields = fields(r, raw);
+        let Some((provider, model)) = identity else {
             continue;
         };
         found(r, &provider, &model, raw);
-        let part = part(
-            r,
-            ModelLayer::named(PlatformName::from_stored(provider), model),
-            raw,
-        );
+        let part = ModelLayer {
+            provider: PlatformName::from_stored(provider),
+            model,
+            ..fields
+        };
         if parts.iter().any(|other| other.is_of(&part)) {
             let ModelLayer {
                 provider, model, ..
             } = part;
             let text = format!("the model `{model}` of `{provider}` is named twice");
-            r.problem_near(raw.first_text(), text);
+            r.problem_at(raw.place(), text);
         } else {
             parts.push(part);
         }
@@ -127,25 +130,27 @@ fn each<'e>(
     parts
 }
 
+/// The provider and the model that an entry is about.
 fn identity(r: &mut Reader<'_>, names: &[&str], raw: &RawModel) -> Option<(String, String)> {
     let (Some(provider), Some(model)) = (&raw.provider, &raw.model) else {
-        r.problem_near(
-            raw.first_text(),
-            "a model needs both `provider` and `model`",
-        );
+        r.problem_at(raw.place(), "a model needs both `provider` and `model`");
         return None;
     };
     let expected = format!("one of {}", list(names.iter().copied()));
     let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    // A provider that could not be read may have any name.
+    let has_all = r.is_valid(&["providers"]);
     let known = Form::new(expected, move |text| {
-        canonical(text, owned.iter().map(String::as_str))
+        let known = canonical(text, owned.iter().map(String::as_str));
+        known.or_else(|| (!has_all).then(|| text.to_owned()))
     });
     let provider = r.value("models.provider", provider, &known);
     let model = r.value("models.model", model, &text_form("the name of a model"));
     Some((provider?, model?))
 }
 
-fn part(r: &mut Reader<'_>, named: ModelLayer, raw: &RawModel) -> ModelLayer {
+/// What an entry says of its model, which it leaves unnamed.
+fn fields(r: &mut Reader<'_>, raw: &RawModel) -> ModelLayer {
     let tier = raw.tier.as_ref().and_then(|text| {
         let form = word(Tier::ALL, Tier::as_str);
         r.value("models.tier", text, &form)
@@ -176,7 +181,7 @@ fn part(r: &mut Reader<'_>, named: ModelLayer, raw: &RawModel) -> ModelLayer {
         max_output_tokens,
         withdrawn,
         prices: of_model(r, raw),
-        ..named
+        ..ModelLayer::named(PlatformName::from_stored(""), String::new())
     }
 }
 

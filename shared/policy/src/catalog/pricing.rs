@@ -1,7 +1,7 @@
 //! Reads the prices of a file.
 
 use chrono::NaiveDate;
-use longshore_settings::{Form, Reader, Text, form::whole};
+use longshore_settings::{Form, Placed as _, Reader, Text, form::whole};
 use rust_decimal::Decimal;
 
 use super::{
@@ -51,7 +51,7 @@ pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> PriceLayer {
         raw.rates(),
         steps,
         raw.batch_discount.as_ref(),
-        raw.first_text(),
+        raw.place(),
     );
     let mut changes: Vec<(NaiveDate, Prices)> = Vec::new();
     for raw in raw.price_changes.iter().flatten() {
@@ -60,7 +60,7 @@ pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> PriceLayer {
         };
         if changes.iter().any(|(other, _)| *other == from) {
             let text = format!("`models.price_changes` has {from} twice");
-            r.problem_near(raw.valid_from.as_ref(), text);
+            r.problem_at(raw.place(), text);
         }
         changes.push((from, prices));
     }
@@ -68,22 +68,17 @@ pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> PriceLayer {
 }
 
 /// The price given at the provider itself.
-pub(super) fn of_default_model(
-    r: &mut Reader<'_>,
-    at: &str,
-    raw: &RawPrice,
-    near: Option<&Text>,
-) -> PriceLayer {
+pub(super) fn of_default_model(r: &mut Reader<'_>, at: &str, raw: &RawPrice) -> PriceLayer {
     let at = format!("{at}.price");
     PriceLayer {
-        first: rates(r, &at, raw.rates(), near).map(Prices::from),
+        first: rates(r, &at, raw.rates(), raw.place()).map(Prices::from),
         changes: Vec::new(),
     }
 }
 
 fn change(r: &mut Reader<'_>, raw: &RawChange) -> Option<(NaiveDate, Prices)> {
     let at = "models.price_changes";
-    let near = raw.valid_from.as_ref().or(raw.rates().any());
+    let near = raw.place();
     let from = needed(
         r,
         near,
@@ -93,7 +88,7 @@ fn change(r: &mut Reader<'_>, raw: &RawChange) -> Option<(NaiveDate, Prices)> {
     );
     if raw.rates().any().is_none() {
         let name = format!("{at}.input_per_million");
-        return missing(r, near, &name, &price().expected);
+        return missing(r, Some(near), &name, &price().expected);
     }
     let steps = raw.steps.as_deref().unwrap_or_default();
     let prices = prices(r, at, raw.rates(), steps, raw.batch_discount.as_ref(), near);
@@ -106,7 +101,7 @@ fn prices(
     raw: RawRates<'_>,
     raw_steps: &[RawStep],
     discount: Option<&Text>,
-    near: Option<&Text>,
+    near: &Text,
 ) -> Option<Prices> {
     let part = Form::new(
         "the part that is taken off, from 0 to 1 with at most 9 decimals",
@@ -114,15 +109,17 @@ fn prices(
     );
     let batch_discount =
         discount.and_then(|text| r.value(&format!("{at}.batch_discount"), text, &part));
-    let alone = discount.or(raw_steps.iter().find_map(|step| step.above_tokens.as_ref()));
-    if raw.any().is_none() && alone.is_some() {
+    let is_needed = discount.is_some() || !raw_steps.is_empty();
+    if raw.any().is_none() && is_needed {
         let name = format!("{at}.input_per_million");
-        return missing(r, near.or(alone), &name, &price().expected);
+        missing::<()>(r, Some(near), &name, &price().expected);
     }
-    let rates = rates(r, at, raw, near)?;
+    let rates = rates(r, at, raw, near);
     let mut steps: Vec<PriceBand> = Vec::new();
     for raw in raw_steps {
-        let Some(step) = step(r, at, raw, &rates) else {
+        // Checked even if the prices below it are not known.
+        let below = rates.as_ref().unwrap_or(&Rates::FREE);
+        let Some(step) = step(r, at, raw, below) else {
             continue;
         };
         if steps
@@ -130,13 +127,13 @@ fn prices(
             .any(|other| other.above_tokens == step.above_tokens)
         {
             let text = format!("`{at}.steps` has {} twice", step.above_tokens);
-            r.problem_near(raw.above_tokens.as_ref(), text);
+            r.problem_at(raw.place(), text);
         }
         steps.push(step);
     }
     steps.sort_by_key(|step| step.above_tokens);
     Some(Prices {
-        rates,
+        rates: rates?,
         steps,
         batch_discount,
     })
@@ -145,10 +142,9 @@ fn prices(
 /// A price band; missing prices come from the band below.
 fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<PriceBand> {
     let at = format!("{at}.steps");
-    let near = raw.above_tokens.as_ref().or(raw.rates().any());
     let above_tokens = needed(
         r,
-        near,
+        raw.place(),
         &format!("{at}.above_tokens"),
         raw.above_tokens.as_ref(),
         &whole(0..=1_000_000_000),
@@ -168,13 +164,13 @@ fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<Pr
 }
 
 /// Prices. Input and output are required; `None` if the source gives no price at all.
-fn rates(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>, near: Option<&Text>) -> Option<Rates> {
-    let near = near.or(Some(raw.any()?));
+fn rates(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>, near: &Text) -> Option<Rates> {
+    raw.any()?;
     let all = optional(r, at, raw);
     for (name, text) in [("input", raw.input), ("output", raw.output)] {
         if text.is_none() {
             let name = format!("{at}.{name}{}", raw.suffix);
-            return missing(r, near, &name, &price().expected);
+            missing::<()>(r, Some(near), &name, &price().expected);
         }
     }
     Some(Rates {
@@ -237,13 +233,13 @@ pub(super) fn day() -> Form<NaiveDate> {
 
 fn needed<T>(
     r: &mut Reader<'_>,
-    near: Option<&Text>,
+    near: &Text,
     name: &str,
     text: Option<&Text>,
     form: &Form<T>,
 ) -> Option<T> {
     match text {
         Some(text) => r.value(name, text, form),
-        None => missing(r, near, name, &form.expected),
+        None => missing(r, Some(near), name, &form.expected),
     }
 }

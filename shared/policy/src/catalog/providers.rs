@@ -106,7 +106,7 @@ pub(super) fn default_models(r: &mut Reader<'_>, named: &[Named]) -> Vec<ModelLa
         let prices = raw
             .price
             .as_ref()
-            .map(|price| pricing::of_default_model(r, &at, price, key.as_ref()));
+            .map(|price| pricing::of_default_model(r, &at, price));
         match (&raw.default_model, prices) {
             (Some(text), prices) => {
                 // What is wrong with the name is told when the provider is understood.
@@ -172,6 +172,8 @@ pub(super) fn understand(
     let tool = tool(r, &at, (raw, near), dialect, around.tools);
     let base_url = match &raw.base_url {
         _ if dialect == Some(DialectName::Cli) => tool.address(),
+        // A program has no address, and this may be one.
+        None if dialect.is_none() => None,
         None => {
             let expected = "an address, such as http://localhost:11434/v1";
             missing(r, near, &at("base_url"), expected)
@@ -230,6 +232,10 @@ fn default_model(r: &mut Reader<'_>, named: &Named, models: &[ModelLayer]) -> Op
     {
         return Some(model.model.clone());
     }
+    // A `price` without its model is reported already, and a model that could not be read may be this one.
+    if named.raw.price.is_some() || !r.is_valid(&["models", "models.model"]) {
+        return None;
+    }
     let expected = "the name of a model, or an entry in `models`";
     missing(r, named.key.as_ref(), &at, expected)
 }
@@ -253,16 +259,22 @@ fn pace(
     near: Option<&Text>,
 ) -> Option<CallDelay> {
     let delay = duration(Duration::ZERO..=Duration::from_hours(1));
-    let (min, max) = match &raw.rate_limit_delay {
-        Some(RawPace::Between(RawBetween { min, max })) => (
+    let (min, max) = match raw.rate_limit_delay.as_ref()? {
+        RawPace::Between(RawBetween { min, max, .. }) => (
             value.of("rate_limit_delay.min", min.as_ref(), &delay),
             value.of("rate_limit_delay.max", max.as_ref(), &delay),
         ),
-        Some(RawPace::Flag(true)) => (
-            value.of("min_delay", raw.min_delay.as_ref(), &delay),
-            value.of("max_delay", raw.max_delay.as_ref(), &delay),
-        ),
-        None | Some(RawPace::Flag(false)) => return None,
+        RawPace::Flag(text) => {
+            let expected = "true, false, or {min: 1s, max: 10s}";
+            let is_on = Form::new(expected, |text| flag().parse(text));
+            if !value.of("rate_limit_delay", Some(text), &is_on)? {
+                return None;
+            }
+            (
+                value.of("min_delay", raw.min_delay.as_ref(), &delay),
+                value.of("max_delay", raw.max_delay.as_ref(), &delay),
+            )
+        }
     };
     let pace = CallDelay {
         min: min.unwrap_or(PACE.min),

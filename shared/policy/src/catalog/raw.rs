@@ -1,53 +1,47 @@
 //! Providers and models as they are written in `catalog.yaml` and `longshore.yaml`.
 
-use std::fmt;
-
-use longshore_settings::{Entries, Text};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use longshore_settings::{At, Entries, Found, Node, Part, Text, part};
 
 use crate::limits::RawAccountLimits;
 
-/// A catalog by itself.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawCatalog {
-    pub(super) providers: Entries<Option<RawProvider>>,
-    pub(super) models: Vec<RawModel>,
+part! {
+    /// A catalog by itself.
+    pub(super) struct RawCatalog {
+        pub(super) providers: Option<Entries<Option<RawProvider>>>,
+        pub(super) models: Option<Vec<RawModel>>,
+    }
 }
 
-/// A file of models alone.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawModels {
-    pub(super) models: Vec<RawModel>,
+part! {
+    /// A file of models alone.
+    pub(super) struct RawModels {
+        pub(super) models: Option<Vec<RawModel>>,
+    }
 }
 
-/// A provider.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawProvider {
-    pub(super) dialect: Option<Text>,
-    pub(super) base_url: Option<Text>,
-    pub(super) api_key: Option<Text>,
-    pub(super) default_model: Option<Text>,
-    pub(super) price: Option<RawPrice>,
-    pub(super) enabled: Option<Text>,
-    pub(super) billing: Option<Text>,
-    pub(super) cost_from: Option<Text>,
-    pub(super) local: Option<Text>,
-    pub(super) timeout: Option<Text>,
-    pub(super) rate_limit_delay: Option<RawPace>,
-    pub(super) min_delay: Option<Text>,
-    pub(super) max_delay: Option<Text>,
-    pub(super) account: Option<Text>,
-    pub(super) limits: Option<RawAccountLimits>,
-    pub(super) command: Option<Vec<Text>>,
-    pub(super) env: Option<Vec<Text>>,
-    /// Read only to be refused key by key, see `nested.rs`.
-    pub(super) settings: Option<Entries<IgnoredAny>>,
+part! {
+    /// A provider.
+    pub struct RawProvider {
+        pub(super) dialect: Option<Text>,
+        pub(super) base_url: Option<Text>,
+        pub(super) api_key: Option<Text>,
+        pub(super) default_model: Option<Text>,
+        pub(super) price: Option<RawPrice>,
+        pub(super) enabled: Option<Text>,
+        pub(super) billing: Option<Text>,
+        pub(super) cost_from: Option<Text>,
+        pub(super) local: Option<Text>,
+        pub(super) timeout: Option<Text>,
+        pub(super) rate_limit_delay: Option<RawPace>,
+        pub(super) min_delay: Option<Text>,
+        pub(super) max_delay: Option<Text>,
+        pub(super) account: Option<Text>,
+        pub(super) limits: Option<RawAccountLimits>,
+        pub(super) command: Option<Vec<Text>>,
+        pub(super) env: Option<Vec<Text>>,
+        /// Read only to be refused key by key, see `nested.rs`.
+        pub(super) settings: Option<Entries<Node>>,
+    }
 }
 
 impl RawProvider {
@@ -59,6 +53,7 @@ impl RawProvider {
     /// This, and what it leaves out from `base`. The default model and its price are one thing.
     pub(super) fn over(self, base: Self) -> Self {
         Self {
+            place: self.place,
             price: match self.default_model {
                 Some(_) => self.price,
                 None => self.price.or(base.price),
@@ -84,51 +79,41 @@ impl RawProvider {
     }
 }
 
-/// The price of a provider's default model, in short.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawPrice {
-    pub(super) input: Option<Text>,
-    pub(super) output: Option<Text>,
-    pub(super) cached: Option<Text>,
+part! {
+    /// The price of a provider's default model, in short.
+    pub(super) struct RawPrice {
+        pub(super) input: Option<Text>,
+        pub(super) output: Option<Text>,
+        pub(super) cached: Option<Text>,
+    }
 }
 
 /// A random wait: whether there is one, or from when to when.
 #[derive(Debug, Clone)]
 pub(super) enum RawPace {
-    Flag(bool),
+    Flag(Text),
     Between(RawBetween),
 }
 
-/// From when to when.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawBetween {
-    pub(super) min: Option<Text>,
-    pub(super) max: Option<Text>,
+part! {
+    /// From when to when.
+    pub(super) struct RawBetween {
+        pub(super) min: Option<Text>,
+        pub(super) max: Option<Text>,
+    }
 }
 
-impl<'de> Deserialize<'de> for RawPace {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FlagOrBetween;
-
-        impl<'de> Visitor<'de> for FlagOrBetween {
-            type Value = RawPace;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false, or {min: 1s, max: 10s} for `rate_limit_delay`")
-            }
-
-            fn visit_bool<E: Error>(self, flag: bool) -> Result<Self::Value, E> {
-                Ok(RawPace::Flag(flag))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                RawBetween::deserialize(MapAccessDeserializer::new(map)).map(RawPace::Between)
-            }
+impl Part for RawPace {
+    fn read(node: &Node, at: &At<'_>, found: &mut Found<'_>) -> Self {
+        if node.as_text().is_some() {
+            Self::Flag(Part::read(node, at, found))
+        } else {
+            Self::Between(Part::read(node, at, found))
         }
+    }
 
-        deserializer.deserialize_any(FlagOrBetween)
+    fn unreadable(line: Option<usize>) -> Self {
+        Self::Flag(Text::unreadable(line))
     }
 }
 
@@ -167,20 +152,20 @@ impl RawPrice {
     }
 }
 
-/// A struct with prices among its fields: serde cannot both flatten and refuse unknown fields.
+/// A part with prices among its fields.
 macro_rules! priced {
     ($(#[$doc:meta])* $visibility:vis struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Default, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        $visibility struct $name {
-            $(pub(super) $field: Option<$type>,)*
-            input_per_million: Option<Text>,
-            output_per_million: Option<Text>,
-            cached_per_million: Option<Text>,
-            cache_write_per_million: Option<Text>,
-            cache_write_1h_per_million: Option<Text>,
-            reasoning_per_million: Option<Text>,
+        part! {
+            $(#[$doc])*
+            $visibility struct $name {
+                $(pub(super) $field: Option<$type>,)*
+                input_per_million: Option<Text>,
+                output_per_million: Option<Text>,
+                cached_per_million: Option<Text>,
+                cache_write_per_million: Option<Text>,
+                cache_write_1h_per_million: Option<Text>,
+                reasoning_per_million: Option<Text>,
+            }
         }
 
         impl $name {
@@ -224,21 +209,4 @@ priced! {
 priced! {
     /// Prices from a day on.
     pub(crate) struct RawChange { valid_from: Text, steps: Vec<RawStep>, batch_discount: Text }
-}
-
-impl RawModel {
-    /// Any value of it, for its line.
-    pub(super) fn first_text(&self) -> Option<&Text> {
-        [
-            &self.model,
-            &self.provider,
-            &self.tier,
-            &self.context_window,
-            &self.max_output_tokens,
-            &self.withdrawn,
-        ]
-        .into_iter()
-        .find_map(Option::as_ref)
-        .or_else(|| self.rates().any())
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longshore_settings::{Entries, Reader, Text, yaml::parse};
+use longshore_settings::{Entries, Reader, Text};
 use url::Url;
 
 use super::{
@@ -28,19 +28,15 @@ pub struct CatalogSettings {
 impl Catalog {
     /// Overrides the built-in catalog by the user's model files, providers and models, in this order.
     pub fn read(r: &mut Reader<'_>, written: CatalogSettings, simulator: Option<&Url>) -> Self {
-        let built_in = match parse::<RawCatalog>(Path::new("built-in catalog"), BUILT_IN) {
-            Ok(built_in) => built_in,
-            Err(problem) => {
-                r.problem(problem.origin, problem.text);
-                RawCatalog::default()
-            }
-        };
-        let named = providers::merge(r, built_in.providers, written.providers);
+        let built_in: RawCatalog = r
+            .parse(Path::new("built-in catalog"), BUILT_IN)
+            .unwrap_or_default();
+        let named = providers::merge(r, built_in.providers.unwrap_or_default(), written.providers);
         let names: Vec<&str> = named
             .iter()
             .map(|provider| provider.name.as_str())
             .collect();
-        let mut merged = models::shipped(r, &names, &built_in.models);
+        let mut merged = models::shipped(r, &names, &built_in.models.unwrap_or_default());
         for file in &written.model_files {
             let layer = files::parts(r, &names, file);
             models::lay(&mut merged, layer);

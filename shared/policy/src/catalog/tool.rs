@@ -36,7 +36,10 @@ pub(super) fn tool(
 ) -> Tool {
     let command = raw.command.as_deref().unwrap_or_default();
     let names = raw.env.as_deref().unwrap_or_default();
-    if dialect != Some(DialectName::Cli) {
+    let Some(dialect) = dialect else {
+        return Tool::default();
+    };
+    if dialect != DialectName::Cli {
         for (field, values) in [("command", command), ("env", names)] {
             if let Some(first) = values.first() {
                 let text = format!("`{}` is only for `dialect: cli`", at(field));

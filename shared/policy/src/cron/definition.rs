@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use longshore_protocol::{
-    envelope::{MessageLimits, RawMessage, parse},
+    envelope::{MessageLimits, RawMessage, parse_all},
     id::{CronName, QueueName},
 };
 use longshore_settings::duration::format_duration;
@@ -50,13 +50,27 @@ pub struct CronDefinitionText {
 pub struct CronFault {
     /// The field of [`CronDefinitionText`] with the error.
     pub field: &'static str,
+    /// The field of the job, if the error is in one.
+    pub job_field: Option<String>,
     pub message: String,
+}
+
+/// All errors in a recurring job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct CronFaults(pub Vec<CronFault>);
+
+impl CronFaults {
+    fn from_one(field: &'static str, message: impl Into<String>) -> Self {
+        Self(vec![CronFault::new(field, message)])
+    }
 }
 
 impl CronFault {
     fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,
+            job_field: None,
             message: message.into(),
         }
     }
@@ -90,28 +104,35 @@ impl RunReason {
 
 impl CronDefinition {
     /// Parses a written definition. [`CronDefinition::check`] checks the job in it.
-    pub fn read(written: &CronDefinitionText) -> Result<Self, CronFault> {
+    pub fn read(written: &CronDefinitionText) -> Result<Self, CronFaults> {
         let missed = match written.missed.as_deref() {
-            None => Missed::Once,
+            None => Ok(Missed::Once),
             Some(word) => Missed::from_name(word).ok_or_else(|| {
                 CronFault::new(
                     "missed",
                     format!("expected one of skip, once, all, but got `{word}`"),
                 )
-            })?,
+            }),
         };
         let queue = match written.queue.as_deref() {
-            None => QueueName::default(),
+            None => Ok(QueueName::default()),
             Some(name) => {
-                QueueName::parse(name).map_err(|bad| CronFault::new("queue", bad.to_string()))?
+                QueueName::parse(name).map_err(|bad| CronFault::new("queue", bad.to_string()))
             }
         };
-        Ok(Self {
-            timing: timing(written)?,
-            missed,
-            queue,
-            job: written.job.clone(),
-        })
+        match (timing(written), missed, queue) {
+            (Ok(timing), Ok(missed), Ok(queue)) => Ok(Self {
+                timing,
+                missed,
+                queue,
+                job: written.job.clone(),
+            }),
+            (timing, missed, queue) => {
+                let others = [missed.err(), queue.err()].into_iter().flatten();
+                let timing = timing.err().into_iter().flatten();
+                Err(CronFaults(timing.chain(others).collect()))
+            }
+        }
     }
 
     /// The written form of the definition.
@@ -133,27 +154,36 @@ impl CronDefinition {
     }
 
     /// Whether workers accept its jobs.
-    pub fn check(&self, name: &CronName, limits: &MessageLimits) -> Result<(), CronFault> {
+    pub fn check(&self, name: &CronName, limits: &MessageLimits) -> Result<(), CronFaults> {
         if self.job.contains_key("id") {
             let message = "expected a job without `id`: each run gets one of its own, made of the name \
                            and the time";
-            return Err(CronFault::new("job", message));
+            return Err(CronFaults::from_one("job", message));
         }
         let metadata = self.job.get("metadata").and_then(Value::as_object);
         if metadata.is_some_and(|metadata| metadata.contains_key(METADATA)) {
             let message =
                 "expected a job without `metadata.cron`: each run says there which tick it is";
-            return Err(CronFault::new("job", message));
+            return Err(CronFaults::from_one("job", message));
         }
         let text = self.message(name, RunReason::Asked(DateTime::UNIX_EPOCH));
         let message = RawMessage {
             fields: vec![(b"job".to_vec(), text.into_bytes())],
         };
-        parse(&message, limits).map(|_| ()).map_err(|malformed| {
-            let field = malformed.field.map(|field| format!("`{field}`: "));
-            let message = format!("{}{}", field.unwrap_or_default(), malformed.message);
-            CronFault::new("job", message)
-        })
+        parse_all(&message, limits)
+            .map(|_| ())
+            .map_err(|malformed| {
+                let faults = malformed.into_iter().map(|malformed| {
+                    let field = malformed.field.as_ref();
+                    let field = field.map(|field| format!("`{field}`: "));
+                    let message = format!("{}{}", field.unwrap_or_default(), malformed.message);
+                    CronFault {
+                        job_field: malformed.field,
+                        ..CronFault::new("job", message)
+                    }
+                });
+                CronFaults(faults.collect())
+            })
     }
 
     /// The message of one run. The same tick always has the same id and content.
@@ -183,35 +213,47 @@ impl CronDefinition {
 /// The member of a run's metadata that names the recurring job and the time.
 const METADATA: &str = "cron";
 
-fn timing(written: &CronDefinitionText) -> Result<Timing, CronFault> {
+fn timing(written: &CronDefinitionText) -> Result<Timing, Vec<CronFault>> {
     match (&written.schedule, &written.every) {
         (Some(schedule), None) => {
-            let zone = match written.timezone.as_deref() {
-                None => Tz::UTC,
-                Some(name) => name.parse().map_err(|_| {
-                    let message = format!(
-                        "expected a time zone, such as UTC or Europe/Berlin, but got `{name}`"
-                    );
-                    CronFault::new("timezone", message)
-                })?,
-            };
-            Timing::schedule(schedule, zone)
-                .map_err(|bad| CronFault::new("schedule", bad.to_string()))
+            let zone = zone(written.timezone.as_deref());
+            // Checked in any zone.
+            let timing = Timing::schedule(schedule, *zone.as_ref().unwrap_or(&Tz::UTC))
+                .map_err(|bad| CronFault::new("schedule", bad.to_string()));
+            match (timing, zone) {
+                (Ok(timing), Ok(_)) => Ok(timing),
+                (timing, zone) => Err([timing.err(), zone.err()].into_iter().flatten().collect()),
+            }
         }
         (None, Some(every)) => {
-            if written.timezone.is_some() {
-                let message = "it is for a `schedule`; `every` counts from 1970, UTC, in any zone";
-                return Err(CronFault::new("timezone", message));
+            let message = "it is for a `schedule`; `every` counts from 1970, UTC, in any zone";
+            let useless = written.timezone.is_some();
+            let useless = useless.then(|| CronFault::new("timezone", message));
+            let timing =
+                Timing::every(every).map_err(|bad| CronFault::new("every", bad.to_string()));
+            match (timing, useless) {
+                (Ok(timing), None) => Ok(timing),
+                (timing, useless) => Err(timing.err().into_iter().chain(useless).collect()),
             }
-            Timing::every(every).map_err(|bad| CronFault::new("every", bad.to_string()))
         }
-        (Some(_), Some(_)) => Err(CronFault::new(
+        (Some(_), Some(_)) => Err(vec![CronFault::new(
             "every",
             "expected `schedule` or `every`, but got both",
-        )),
-        (None, None) => Err(CronFault::new(
+        )]),
+        (None, None) => Err(vec![CronFault::new(
             "schedule",
             "expected a `schedule`, such as \"0 3 * * *\", or `every`, such as 30s",
-        )),
+        )]),
     }
+}
+
+fn zone(name: Option<&str>) -> Result<Tz, CronFault> {
+    let Some(name) = name else {
+        return Ok(Tz::UTC);
+    };
+    name.parse().map_err(|_| {
+        let message =
+            format!("expected a time zone, such as UTC or Europe/Berlin, but got `{name}`");
+        CronFault::new("timezone", message)
+    })
 }

@@ -3,7 +3,7 @@
 use longshore_protocol::string_enum;
 use serde::{Deserialize, Serialize};
 
-use super::{CronDefinition, CronDefinitionText, CronFault};
+use super::{CronDefinition, CronDefinitionText, CronFaults};
 
 string_enum! {
     /// Where a recurring job was defined.
@@ -42,9 +42,9 @@ impl From<CronJob> for Record {
 }
 
 impl TryFrom<Record> for CronJob {
-    type Error = CronFault;
+    type Error = CronFaults;
 
-    fn try_from(record: Record) -> Result<Self, CronFault> {
+    fn try_from(record: Record) -> Result<Self, CronFaults> {
         Ok(Self {
             source: record.source,
             paused: record.paused,

@@ -1,8 +1,7 @@
 //! What providers' accounts allow.
 
 use longshore_protocol::platform::PlatformName;
-use longshore_settings::{Form, Reader, Text, form::whole};
-use serde::Deserialize;
+use longshore_settings::{Form, Reader, Text, form::whole, part};
 
 use super::{
     AccountLimits,
@@ -10,21 +9,21 @@ use super::{
 };
 use crate::catalog::ProviderEntry;
 
-/// A provider's `limits`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawAccountLimits {
-    requests_per_minute: Option<Text>,
-    tokens_per_minute: Option<Text>,
-    requests_per_day: Option<Text>,
-    usd_per_month: Option<Text>,
-    max_concurrent: Option<Text>,
-    time_zone: Option<Text>,
-    reset_at: Option<Text>,
+part! {
+    /// A provider's `limits`.
+    pub struct RawAccountLimits {
+        requests_per_minute: Option<Text>,
+        tokens_per_minute: Option<Text>,
+        requests_per_day: Option<Text>,
+        usd_per_month: Option<Text>,
+        max_concurrent: Option<Text>,
+        time_zone: Option<Text>,
+        reset_at: Option<Text>,
+    }
 }
 
 impl RawAccountLimits {
-    /// Its first value, for its line.
+    /// Its first value, for its line; `None` if it has none, or could not be read.
     fn first_text(&self) -> Option<&Text> {
         [
             &self.requests_per_minute,
@@ -37,6 +36,7 @@ impl RawAccountLimits {
         ]
         .into_iter()
         .filter_map(Option::as_ref)
+        .filter(|text| !text.is_unreadable())
         .min_by_key(|text| text.line())
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use longshore_broker::PushedConfig;
-use longshore_config::refuse_secrets;
 
 use super::{
     Fleet,
@@ -39,8 +38,7 @@ pub(super) async fn run(arguments: Arguments, fleet: &Fleet) -> Result<Exit, Com
 
 async fn push(path: &Path, yes_option: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
     let text = read_text(path)?;
-    refuse_secrets(path, &text)?;
-    let new = fleet.own.with_fleet_file(&fleet.env, path, &text)?;
+    let new = fleet.own.to_push(&fleet.env, path, &text)?;
     if text.trim().is_empty() {
         return Err(CommandError::Input(format!(
             "{} is empty; to remove the pushed configuration, run `longshore config push --clear`",

@@ -217,8 +217,8 @@ mod tests {
         let text = shown("retry: 7\n", false);
         assert!(
             text.ends_with(
-                "The pushed configuration version 4 is invalid and ignored:\npushed config 4:1: `retry` is not a map; \
-                 expected lines `name: value` under it, indented"
+                "The pushed configuration version 4 is invalid and ignored:\npushed config 4:1: `retry` is a single value; \
+                 expected a map: lines `name: value` under it, indented"
             ),
             "{text}"
         );

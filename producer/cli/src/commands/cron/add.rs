@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use longshore_broker::NextTick;
-use longshore_policy::cron::{CronDefinition, CronDefinitionText, CronFault, CronJob, Source};
+use longshore_policy::cron::{CronDefinition, CronDefinitionText, CronFaults, CronJob, Source};
 use longshore_protocol::id::{CronName, DEFAULT_QUEUE};
 use serde_json::{Map, Value};
 
@@ -125,6 +125,11 @@ fn prompt_fields(prompt: String) -> Map<String, Value> {
     Map::from_iter([("prompt".to_owned(), Value::String(prompt))])
 }
 
-fn option_error(wrong: &CronFault) -> CommandError {
-    CommandError::Input(format!("--{}: {}", wrong.field, wrong.message))
+/// All errors, each with the option that it is about.
+fn option_error(wrong: &CronFaults) -> CommandError {
+    let faults = wrong.0.iter();
+    let lines: Vec<String> = faults
+        .map(|fault| format!("--{}: {}", fault.field, fault.message))
+        .collect();
+    CommandError::Input(lines.join("\n"))
 }

@@ -201,7 +201,7 @@ longshore.yaml:13: `models.steps` has 5 twice
 longshore.yaml:15: `models.price_changes.valid_from` is `tomorrow`; expected a date (UTC), such as 2026-12-01
 longshore.yaml:18: `models.price_changes.input_per_million` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals
 longshore.yaml:20: `models.price_changes` has 2027-01-02 twice
-longshore.yaml:22: `models.input_per_million` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals"
+longshore.yaml:21: `models.input_per_million` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals"
     );
 }
 
@@ -274,8 +274,8 @@ fn reports_errors_in_model_files_with_lines() {
         wrong,
         [
             "longshore.yaml:2: `model_files`: nowhere.yaml cannot be read: No such file or directory (os error 2)",
-            "bad.yaml:2: `models.provider` is `acme`",
             "longshore.yaml:3: `model_files`: bad.json: expected a JSON object of models by name, as LiteLLM publishes it: invalid type: sequence, expected a map at line 1 column 0",
+            "bad.yaml:2: `models.provider` is `acme`",
             "bad.yaml:3: `models.tier` is `best`",
         ]
     );

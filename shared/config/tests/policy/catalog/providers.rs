@@ -160,14 +160,13 @@ providers:
     assert_eq!(
         problems(yaml),
         "\
-longshore.yaml:2: `providers.mine.price.output` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals
 longshore.yaml:2: `providers.mine.rate_limit_delay` is from 9s to 3s; expected the shorter time first
 longshore.yaml:5: `providers.mine.billing` is `cheap`; expected one of free, subscription, paid
 longshore.yaml:6: `providers.mine.local` is `maybe`; expected true or false
 longshore.yaml:7: `providers.mine.timeout` is `2w`; expected a time from 100ms to 1d, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
 longshore.yaml:9: `providers.mine.account` is `not/ok`; expected the name of an account: 1 to 64 characters of [a-z0-9._-]
-longshore.yaml:11: `providers.other.default_model` is missing; expected the model whose `price` this is
-longshore.yaml:11: `providers.other.default_model` is missing; expected the name of a model, or an entry in `models`"
+longshore.yaml:10: `providers.mine.price.output` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals
+longshore.yaml:11: `providers.other.default_model` is missing; expected the model whose `price` this is"
     );
 }
 
