@@ -14,11 +14,12 @@ use std::{
 
 use longshore_client::{Job, MalformedCode};
 use longshore_policy::catalog::Catalog;
-use longshore_protocol::envelope::{Envelope, MessageLimits, RawMessage, parse};
+use longshore_protocol::envelope::{Envelope, MessageLimits, RawMessage, parse_all};
+use longshore_settings::suggest::closest;
 
 pub(crate) use self::csv_table::Columns;
 
-use crate::{error::CommandError, options::check_platform};
+use crate::{error::CommandError, faults::Faults, options::check_platform};
 
 /// The byte order mark that some editors write.
 const BOM: &[u8] = "\u{feff}".as_bytes();
@@ -54,14 +55,28 @@ pub(crate) enum Form {
     Table(Columns),
 }
 
-/// Receives the JSON of each task, or the error in its place; `Break` stops the reading.
-pub(crate) type OnTask<'a> = dyn FnMut(Result<&str, String>) -> ControlFlow<()> + 'a;
+/// A task of a file.
+pub(crate) struct Task<'t> {
+    /// The line where it begins, if the format has a line for each.
+    pub(crate) line: Option<u64>,
+    /// Its JSON, or the error in its place.
+    pub(crate) json: Result<&'t str, String>,
+}
+
+/// Receives each task; `Break` stops the reading.
+pub(crate) type OnTask<'a> = dyn FnMut(Task<'_>) -> ControlFlow<()> + 'a;
 
 /// Why reading failed.
 enum ReadError {
     Io(io::Error),
-    /// The content does not match the format.
-    Format(String),
+    /// The content does not match the format: all that is wrong.
+    Format(Vec<String>),
+}
+
+impl ReadError {
+    fn format(wrong: impl Into<String>) -> Self {
+        Self::Format(vec![wrong.into()])
+    }
 }
 
 impl From<io::Error> for ReadError {
@@ -123,7 +138,13 @@ impl Source {
                 what: format!("{self} cannot be read"),
                 source,
             },
-            ReadError::Format(wrong) => CommandError::Input(format!("{self}: {wrong}")),
+            ReadError::Format(wrong) => {
+                let lines: Vec<String> = wrong
+                    .iter()
+                    .map(|wrong| format!("{self}: {wrong}"))
+                    .collect();
+                CommandError::Input(lines.join("\n"))
+            }
         })
     }
 
@@ -133,27 +154,37 @@ impl Source {
         limits: &MessageLimits,
         catalog: &Catalog,
     ) -> Result<Vec<Job>, CommandError> {
-        let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
+        let (mut jobs, mut faults) = (Vec::new(), Faults::default());
         let mut index = 0;
-        self.read(&Form::OneOrList, &mut |text| {
-            match text.and_then(|text| parse_task(text, limits, catalog)) {
-                Ok((job, _)) => jobs.push(job),
-                Err(reason) => wrong.push(format!("{self}: {}", task_fault(index, &reason))),
+        let read = self.read(&Form::OneOrList, &mut |task| {
+            match parse_task(&task, limits, catalog) {
+                Ok(task) => jobs.push(task.job),
+                Err(wrong) => faults.extend(self.task_faults(index, task.line, &wrong)),
             }
             index += 1;
             ControlFlow::Continue(())
-        })?;
-        if wrong.is_empty() {
-            Ok(jobs)
-        } else {
-            Err(CommandError::Input(wrong.join("\n")))
+        });
+        match read {
+            Err(CommandError::Input(wrong)) => faults.extend(wrong.lines()),
+            other => other?,
         }
+        faults.into_result().map(|()| jobs)
     }
-}
 
-/// The error message for the task at `index`.
-pub(crate) fn task_fault(index: u32, reason: &str) -> String {
-    format!("task {} (index {index}): {reason}", index + 1)
+    /// The error messages for the task at `index`.
+    pub(crate) fn task_faults(
+        &self,
+        index: u32,
+        line: Option<u64>,
+        wrong: &[String],
+    ) -> Vec<String> {
+        let line = line.map_or_else(String::new, |line| format!("line {line}: "));
+        let number = u64::from(index) + 1;
+        let wrong = wrong.iter();
+        wrong
+            .map(|wrong| format!("{self}: task {number} (index {index}): {line}{wrong}"))
+            .collect()
+    }
 }
 
 fn read_file(path: &Path, form: &Form, on_task: &mut OnTask<'_>) -> Result<(), ReadError> {
@@ -180,26 +211,68 @@ fn read_tasks(
     }
 }
 
-/// Parses a task; also returns the envelope that a worker would parse.
+/// A valid task.
+#[derive(Debug)]
+pub(crate) struct ParsedTask {
+    pub(crate) job: Job,
+    /// The job as a worker would parse it.
+    pub(crate) envelope: Envelope,
+    /// The fields that this version of the protocol does not know. Newer workers may.
+    pub(crate) unknown: Vec<String>,
+}
+
+/// What is to be said of a field that the protocol does not know.
+pub(crate) fn unknown_field(name: &str, known: &[&str]) -> String {
+    let near = closest(name, known.iter().copied());
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    format!("unknown field `{name}`{hint}")
+}
+
+/// Parses a task. The error has all that is wrong.
 pub(crate) fn parse_task(
-    text: &str,
+    task: &Task<'_>,
     limits: &MessageLimits,
     catalog: &Catalog,
-) -> Result<(Job, Envelope), String> {
+) -> Result<ParsedTask, Vec<String>> {
+    let text = task.json.as_deref().map_err(|wrong| vec![wrong.clone()])?;
     let message = RawMessage {
         fields: vec![(b"job".to_vec(), text.as_bytes().to_vec())],
     };
-    let envelope = parse(&message, limits)
-        .map_err(|wrong| match wrong.code {
-            MalformedCode::NotAnObject => r#"expected an object: {"prompt": "…"}"#.to_owned(),
-            _ => wrong.to_string(),
-        })?
-        .envelope;
-    if let Some(platform) = &envelope.platform {
-        check_platform(platform, catalog).map_err(|wrong| format!("field `platform`: {wrong}"))?;
+    let parsed = parse_all(&message, limits);
+    let platform = match &parsed {
+        Ok(parsed) => parsed.envelope.platform.clone(),
+        Err(_) => platform_of(text),
+    };
+    let mut wrong: Vec<String> = match &parsed {
+        Ok(_) => Vec::new(),
+        Err(wrong) => wrong
+            .clone()
+            .into_iter()
+            .map(|wrong| match wrong.code {
+                MalformedCode::NotAnObject => r#"expected an object: {"prompt": "…"}"#.to_owned(),
+                _ => wrong.to_string(),
+            })
+            .collect(),
+    };
+    let unknown = platform.and_then(|platform| check_platform(&platform, catalog).err());
+    wrong.extend(unknown.map(|unknown| format!("field `platform`: {unknown}")));
+    match parsed {
+        Ok(parsed) if wrong.is_empty() => Ok(ParsedTask {
+            job: serde_json::from_str(text).map_err(|error| vec![error.to_string()])?,
+            envelope: parsed.envelope,
+            unknown: parsed.unknown,
+        }),
+        _ => Err(wrong),
     }
-    let job = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    Ok((job, envelope))
+}
+
+/// The platform of a task that is invalid for another reason.
+fn platform_of(text: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        platform: Option<String>,
+    }
+    serde_json::from_str::<Named>(text).ok()?.platform
 }
 
 /// The path, or `stdin` for `-`.

@@ -7,6 +7,7 @@ mod docs;
 mod documents;
 mod environment;
 mod error;
+mod faults;
 mod forecast;
 mod input;
 mod options;

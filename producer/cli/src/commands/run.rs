@@ -133,14 +133,8 @@ fn load_tasks(
     session: &Session,
 ) -> Result<Vec<Task>, CommandError> {
     let text = read_text(path)?;
-    let tasks = file::parse_tasks(&text, folder, only, &session.config);
-    tasks.map_err(|faults| {
-        let lines: Vec<String> = faults
-            .into_iter()
-            .map(|fault| format!("{}:{fault}", path.display()))
-            .collect();
-        CommandError::Input(lines.join("\n"))
-    })
+    let tasks = file::parse_tasks(path, &text, folder, only, &session.config);
+    tasks.map_err(|problems| CommandError::Input(problems.to_string()))
 }
 
 fn print_dry_run(tasks: &[Task], json: &str, format: Format) {

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, io::BufRead};
 
 use csv::{ByteRecord, ErrorKind, ReaderBuilder};
 use longshore_client::Job;
+use longshore_settings::suggest::closest;
 use minijinja::{Environment, Template, UndefinedBehavior};
 use serde_json::Value;
 
-use super::{OnTask, ReadError};
+use super::{OnTask, ReadError, Task};
 
 /// The column with the prompt if there is no template.
 const PROMPT: &str = "prompt";
@@ -60,14 +61,14 @@ pub(super) fn read(
     let mut table = ReaderBuilder::new().flexible(true).from_reader(reader);
     let header = table.byte_headers().map_err(|error| csv_error(&error))?;
     let names =
-        utf8_cells(header).map_err(|wrong| ReadError::Format(format!("header: {wrong}")))?;
+        utf8_cells(header).map_err(|wrong| ReadError::format(format!("header: {wrong}")))?;
     let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    let template = columns.template(&names).map_err(ReadError::Format)?;
+    let template = columns.template(&names).map_err(ReadError::format)?;
     let template = environment
         .template_from_str(&template)
-        .map_err(|error| ReadError::Format(format!("--prompt: {}", template_error(&error))))?;
+        .map_err(|error| ReadError::format(format!("--prompt: {}", template_error(&error))))?;
     let plan = columns.plan(names, template).map_err(ReadError::Format)?;
     let (mut row, mut count) = (ByteRecord::new(), 0_u64);
     while table
@@ -75,21 +76,18 @@ pub(super) fn read(
         .map_err(|error| csv_error(&error))?
     {
         count += 1;
-        let line = row.position().map_or(0, csv::Position::line);
-        let task = plan
-            .task(&row)
-            .map_err(|wrong| format!("line {line}: {wrong}"));
-        let flow = match &task {
-            Ok(json) => on_task(Ok(json)),
-            Err(wrong) => on_task(Err(wrong.clone())),
+        let task = plan.task(&row);
+        let task = Task {
+            line: row.position().map(csv::Position::line),
+            json: task.as_deref().map_err(Clone::clone),
         };
-        if flow.is_break() {
+        if on_task(task).is_break() {
             return Ok(());
         }
     }
     if count == 0 {
         let expected = "expected at least one row below the header, but there is none";
-        return Err(ReadError::Format(expected.to_owned()));
+        return Err(ReadError::format(expected));
     }
     Ok(())
 }
@@ -99,7 +97,7 @@ fn csv_error(error: &csv::Error) -> ReadError {
         ErrorKind::Io(source) => {
             ReadError::Io(std::io::Error::new(source.kind(), source.to_string()))
         }
-        _ => ReadError::Format(format!("not CSV: {error}")),
+        _ => ReadError::format(format!("not CSV: {error}")),
     }
 }
 
@@ -138,42 +136,50 @@ impl Columns {
         ))
     }
 
-    /// Checks that every name refers to exactly one column.
+    /// Checks that every name refers to exactly one column; the error has all that do not.
     fn plan<'a>(
         &'a self,
         names: Vec<String>,
         template: Template<'a, 'a>,
-    ) -> Result<Plan<'a>, String> {
+    ) -> Result<Plan<'a>, Vec<String>> {
         let known = |name: &str| names.iter().position(|known| known == name);
-        let listed = || names.join(", ");
+        let mut wrong = Vec::new();
         for (at, name) in names.iter().enumerate() {
             if known(name) != Some(at) {
-                return Err(format!("header: duplicate column `{name}`"));
+                wrong.push(format!("header: duplicate column `{name}`"));
             }
         }
+        let mut unknown = |option: &str, name: &str| {
+            let near = closest(name, names.iter().map(String::as_str));
+            let remedy = near.map_or_else(
+                || format!("expected one of {}", names.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            wrong.push(format!("{option}: unknown column `{name}`; {remedy}"));
+        };
         let mut wanted: Vec<String> = template.undeclared_variables(false).into_iter().collect();
         wanted.sort();
         for name in wanted {
             if name != ROW && known(&name).is_none() {
-                return Err(format!(
-                    "--prompt: unknown column `{name}`; expected one of {}",
-                    listed()
-                ));
+                unknown("--prompt", &name);
             }
         }
-        let fields = self.fields.iter().map(|field| {
-            known(field).map(|at| (at, field.as_str())).ok_or_else(|| {
-                format!(
-                    "--fields: unknown column `{field}`; expected one of {}",
-                    listed()
-                )
+        let mut fields = Vec::with_capacity(self.fields.len());
+        for field in &self.fields {
+            match known(field) {
+                Some(at) => fields.push((at, field.as_str())),
+                None => unknown("--fields", field),
+            }
+        }
+        if wrong.is_empty() {
+            Ok(Plan {
+                names,
+                fields,
+                template,
             })
-        });
-        Ok(Plan {
-            fields: fields.collect::<Result<_, _>>()?,
-            names,
-            template,
-        })
+        } else {
+            Err(wrong)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read as _};
 
-use super::{OnTask, ReadError};
+use super::{OnTask, ReadError, Task};
 
 /// Maximum bytes of a line; no configuration allows a longer message.
 const LONGEST: usize = 64 << 20;
@@ -19,7 +19,7 @@ pub(super) fn read(mut reader: impl BufRead, on_task: &mut OnTask<'_>) -> Result
         }
         number += 1;
         if read == LONGEST {
-            return Err(ReadError::Format(format!(
+            return Err(ReadError::format(format!(
                 "line {number}: expected one task per line, but the line is longer than {LONGEST} bytes"
             )));
         }
@@ -28,20 +28,21 @@ pub(super) fn read(mut reader: impl BufRead, on_task: &mut OnTask<'_>) -> Result
             continue;
         }
         count += 1;
-        let task = std::str::from_utf8(task).map_err(|error| {
+        let json = std::str::from_utf8(task).map_err(|error| {
             format!(
-                "line {number}: expected UTF-8, but got an invalid byte at offset {}",
+                "expected UTF-8, but got an invalid byte at offset {}",
                 error.valid_up_to()
             )
         });
-        if on_task(task).is_break() {
+        let line = Some(number);
+        if on_task(Task { line, json }).is_break() {
             return Ok(());
         }
     }
     if count == 0 {
         let expected =
             r#"expected one task per line, such as {"prompt": "…"}, but the input is empty"#;
-        return Err(ReadError::Format(expected.to_owned()));
+        return Err(ReadError::format(expected));
     }
     Ok(())
 }

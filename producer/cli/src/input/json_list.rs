@@ -5,7 +5,7 @@ use std::{fmt, io::BufRead, ops::ControlFlow};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::{error::Category, value::RawValue};
 
-use super::{OnTask, ReadError};
+use super::{OnTask, ReadError, Task};
 
 /// A visitor that passes each element to `on_task`.
 struct Elements<'e, 'f> {
@@ -21,13 +21,13 @@ pub(super) fn read(
 ) -> Result<(), ReadError> {
     let Some(first) = peek(&mut reader)? else {
         let expected = "expected a JSON list of tasks, but the input is empty";
-        return Err(ReadError::Format(expected.to_owned()));
+        return Err(ReadError::format(expected));
     };
     let mut from = serde_json::Deserializer::from_reader(reader);
     if first == b'{' && one {
         let task: Box<RawValue> = serde::Deserialize::deserialize(&mut from).map_err(not_json)?;
         from.end().map_err(not_json)?;
-        let _last = on_task(Ok(task.get()));
+        let _last = on_task(element(&task));
         return Ok(());
     }
     if first != b'[' {
@@ -37,7 +37,7 @@ pub(super) fn read(
             ""
         };
         let expected = r#"expected a JSON list of tasks: [{"prompt": "…"}, …]"#;
-        return Err(ReadError::Format(format!("{expected}{hint}")));
+        return Err(ReadError::format(format!("{expected}{hint}")));
     }
     let (mut count, mut stopped) = (0, false);
     let elements = Elements {
@@ -52,7 +52,7 @@ pub(super) fn read(
     read.map_err(not_json)?;
     if count == 0 {
         let expected = "expected at least one task, but the list is empty";
-        return Err(ReadError::Format(expected.to_owned()));
+        return Err(ReadError::format(expected));
     }
     Ok(())
 }
@@ -72,11 +72,19 @@ fn peek(reader: &mut impl BufRead) -> Result<Option<u8>, ReadError> {
     }
 }
 
+/// A task of the list. The parser does not tell the line of a raw value.
+fn element(task: &RawValue) -> Task<'_> {
+    Task {
+        line: None,
+        json: Ok(task.get()),
+    }
+}
+
 fn not_json(error: serde_json::Error) -> ReadError {
     if error.classify() == Category::Io {
         return ReadError::Io(error.into());
     }
-    ReadError::Format(format!("not JSON: {error}"))
+    ReadError::format(format!("not JSON: {error}"))
 }
 
 impl<'de> DeserializeSeed<'de> for Elements<'_, '_> {
@@ -97,7 +105,7 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while let Some(task) = list.next_element::<Box<RawValue>>()? {
             *self.count += 1;
-            if let ControlFlow::Break(()) = (self.on_task)(Ok(task.get())) {
+            if let ControlFlow::Break(()) = (self.on_task)(element(&task)) {
                 *self.stopped = true;
                 return Err(A::Error::custom("stopped by the callback"));
             }

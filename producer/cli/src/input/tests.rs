@@ -7,16 +7,21 @@ fn read_all(form: &Form, bytes: impl AsRef<[u8]>) -> String {
     let mut lines = Vec::new();
     let mut index = 0;
     let read = read_tasks(bytes.as_ref(), form, &mut |task| {
-        lines.push(match task {
-            Ok(task) => task.to_owned(),
-            Err(wrong) => task_fault(index, &wrong),
-        });
+        match task.json {
+            Ok(task) => lines.push(task.to_owned()),
+            Err(wrong) => {
+                let faults = Source::Stdin.task_faults(index, task.line, &[wrong]);
+                lines.extend(faults.iter().map(|fault| fault.replacen("stdin: ", "", 1)));
+            }
+        }
         index += 1;
         ControlFlow::Continue(())
     });
     match read {
         Ok(()) => {}
-        Err(ReadError::Format(wrong)) => lines.push(format!("Error: {wrong}")),
+        Err(ReadError::Format(wrong)) => {
+            lines.extend(wrong.iter().map(|wrong| format!("Error: {wrong}")));
+        }
         Err(ReadError::Io(error)) => lines.push(format!("Error: {error}")),
     }
     lines.join("\n")
@@ -108,7 +113,7 @@ fn table_errors_are_reported() {
     let text = "title,body\na,b\nonly\nc,d,e\nf,\"g\n";
     let wrong = [
         table(Some("{{ title }}"), &[], text),
-        table(Some("{{ titel }} {{ body }}"), &[], text),
+        table(Some("{{ titel }} {{ body }} {{ author }}"), &["bodi"], text),
         table(Some("{{ title "), &[], text),
         table(Some("{{ row['x'] }}"), &[], text),
         table(Some("{{ title }}"), &["tenant"], text),
@@ -123,7 +128,9 @@ fn table_errors_are_reported() {
     task 2 (index 1): line 3: expected 2 columns, as in the header, but got 1
     task 3 (index 2): line 4: expected 2 columns, as in the header, but got 3
     {"prompt":"f"}
-    Error: --prompt: unknown column `titel`; expected one of title, body
+    Error: --prompt: unknown column `author`; expected one of title, body
+    Error: --prompt: unknown column `titel`; did you mean `title`?
+    Error: --fields: unknown column `bodi`; did you mean `body`?
     Error: --prompt: syntax error: unexpected end of input, expected end of variable block
     task 1 (index 0): line 2: --prompt: undefined value: `row['x']` is undefined
     task 2 (index 1): line 3: expected 2 columns, as in the header, but got 1

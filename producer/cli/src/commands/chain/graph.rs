@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use longshore_client::ChainId;
-use longshore_protocol::chain::{dot, mermaid, parse};
+use longshore_protocol::chain::{dot, mermaid};
 
-use super::input;
+use super::input::{self, Written};
 use crate::{
     error::{CommandError, Exit},
     output,
@@ -34,16 +34,15 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let source = &arguments.source;
     let path = Path::new(source);
-    let text = if source == "-" || path.is_file() {
+    let written = if source == "-" || path.is_file() {
         input::read_document(path)?
     } else {
-        stored_document(source, session).await?
+        Written::from_json(stored_document(source, session).await?)
     };
-    let document =
-        parse(&text, &session.config.limits).map_err(|bad| CommandError::Input(bad.to_string()))?;
+    let chain = written.parse_chain(&session.config.limits)?;
     let drawn = match arguments.format {
-        Language::Mermaid => mermaid(&document),
-        Language::Dot => dot(&document),
+        Language::Mermaid => mermaid(chain.document()),
+        Language::Dot => dot(chain.document()),
     };
     output::line(drawn.trim_end());
     Ok(Exit::Success)

@@ -1,15 +1,19 @@
 //! `longshore chain run`: enqueues a chain and waits for it to end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use longshore_client::{ChainId, ChainReceipt, Client};
 use longshore_protocol::id::DEFAULT_QUEUE;
 use serde_json::json;
 
-use super::{input, reader::ChainReader, wait::print_end, watch::watch_chain};
+use super::{
+    input::{self, Written},
+    reader::ChainReader,
+    wait::print_end,
+    watch::watch_chain,
+};
 use crate::{
     error::{CommandError, Exit},
-    input::file_label,
     options,
     output::{self, Format},
     result_file::OutputFile,
@@ -42,9 +46,8 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     // Check the whole document before enqueuing it.
     let queue = options::queue(&arguments.queue)?;
-    let json = input::read_document(&arguments.file)?;
-    let chain = input::check_document(json, arguments.id.as_ref(), &session.config)
-        .map_err(|faults| CommandError::Input(with_file_name(&arguments.file, &faults)))?;
+    let chain =
+        input::read_document(&arguments.file)?.check(arguments.id.as_ref(), &session.config)?;
     let file = arguments
         .output
         .as_deref()
@@ -71,7 +74,7 @@ pub(in crate::commands) async fn enqueue_and_wait(
     file: Option<OutputFile>,
     format: Format,
 ) -> Result<Exit, CommandError> {
-    let chain = input::check_document(json, None, &session.config).map_err(CommandError::Input)?;
+    let chain = Written::from_json(json).check(None, &session.config)?;
     let receipt = client.enqueue_chain(&chain).await?;
     wait_and_print(receipt, client, session, file, format).await
 }
@@ -87,16 +90,6 @@ async fn wait_and_print(
     let mut reader = ChainReader::new(client, session, receipt.id.clone()).await;
     let waited = Box::pin(watch_chain(&mut reader, Some(receipt), None)).await?;
     print_end(waited, &reader, file, format).await
-}
-
-/// Each fault with the name of its file.
-fn with_file_name(file: &Path, faults: &str) -> String {
-    let name = file_label(file);
-    let lines: Vec<String> = faults
-        .lines()
-        .map(|fault| format!("{name}: {fault}"))
-        .collect();
-    lines.join("\n")
 }
 
 fn print_detached(id: &ChainId, format: Format) {

@@ -8,12 +8,13 @@ use std::{
     path::Path,
 };
 
-use longshore_client::Job;
+use longshore_client::{Job, Malformed};
 use longshore_config::Config;
 use longshore_protocol::chain::StepName;
-use serde::Deserialize;
+use longshore_settings::{
+    ConfigError, Origin, Placed as _, Problem, Text, part, sort_problems, yaml::parse_fields,
+};
 use serde_json::json;
-use serde_saphyr::Spanned;
 
 use super::{
     context::{ContextFile, Folder, MAX_TOTAL_BYTES},
@@ -41,65 +42,55 @@ pub(super) struct Task {
     pub(super) job: Job,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFile {
-    #[serde(default)]
-    tasks: Vec<Spanned<RawTask>>,
+part! {
+    struct RawFile {
+        tasks: Option<Vec<RawTask>>,
+    }
 }
 
-type Text = Spanned<String>;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTask {
-    id: Option<Text>,
-    goal: Option<Text>,
-    #[serde(rename = "type")]
-    task_type: Option<Text>,
-    risk: Option<Text>,
-    area: Option<Text>,
-    complexity: Option<Text>,
-    platform: Option<Text>,
-    max_tokens: Option<Spanned<u32>>,
-    repo: Option<Text>,
-    #[serde(default)]
-    context_files: Vec<Text>,
-    #[serde(default)]
-    constraints: Vec<Text>,
+part! {
+    struct RawTask {
+        id: Option<Text>,
+        goal: Option<Text>,
+        r#type: Option<Text>,
+        risk: Option<Text>,
+        area: Option<Text>,
+        complexity: Option<Text>,
+        platform: Option<Text>,
+        max_tokens: Option<Text>,
+        repo: Option<Text>,
+        context_files: Option<Vec<Text>>,
+        constraints: Option<Vec<Text>>,
+    }
 }
-
-/// Error messages with their lines: `LINE: MESSAGE`.
-type Faults = Vec<String>;
-
-/// A line and its error message.
-type Fault = (u64, String);
 
 /// Parses a file; returns all tasks, or only the one with the id `only`.
 pub(super) fn parse_tasks(
+    path: &Path,
     text: &str,
     folder: &Path,
     only: Option<&str>,
     config: &Config,
-) -> Result<Vec<Task>, Faults> {
-    let folder = Folder::open(folder).map_err(|wrong| vec![format!(" {wrong}")])?;
-    let options = serde_saphyr::options! { with_snippet: false };
-    let file: RawFile = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| vec![yaml_error(&error)])?;
-    if file.tasks.is_empty() {
-        return Err(vec![
-            "1: expected `tasks`, a list of at least one task".to_owned(),
-        ]);
-    }
+) -> Result<Vec<Task>, ConfigError> {
+    let whole = |text: String| ConfigError::from(Problem::new(Origin::file(path, None), text));
+    let folder = Folder::open(folder).map_err(whole)?;
+    let file = parse_fields::<RawFile>(path, text)?;
     let mut reader = Reader {
+        path,
         folder,
         config,
-        faults: Vec::new(),
+        problems: file.problems,
         lines: HashMap::new(),
         steps: HashSet::new(),
     };
-    let mut tasks = Vec::with_capacity(file.tasks.len());
-    for raw in &file.tasks {
+    let raws = file.value.tasks.unwrap_or_default();
+    if raws.is_empty() && reader.problems.is_empty() {
+        return Err(whole(
+            "expected `tasks`, a list of at least one task".to_owned(),
+        ));
+    }
+    let mut tasks = Vec::with_capacity(raws.len());
+    for raw in &raws {
         // All tasks are checked, even if only one is selected.
         if let Some(task) = reader.task(raw)
             && only.is_none_or(|only| only == task.id)
@@ -107,94 +98,76 @@ pub(super) fn parse_tasks(
             tasks.push(task);
         }
     }
-    if !reader.faults.is_empty() {
-        reader.faults.sort_by_key(|(line, _)| *line);
-        let faults = reader.faults.into_iter();
-        return Err(faults
-            .map(|(line, wrong)| format!("{line}: {wrong}"))
-            .collect());
+    if !reader.problems.is_empty() {
+        sort_problems(path, &mut reader.problems);
+        return Err(reader.problems.into());
     }
     match only {
         Some(only) if tasks.is_empty() => {
             let mut ids: Vec<&str> = reader.lines.keys().map(String::as_str).collect();
             ids.sort_unstable();
-            Err(vec![format!(
-                " no task `{only}`; expected one of {}",
-                ids.join(", ")
-            )])
+            let ids = ids.join(", ");
+            Err(whole(format!("no task `{only}`; expected one of {ids}")))
         }
         _ => Ok(tasks),
     }
 }
 
-/// The message of the parser after its line number.
-fn yaml_error(error: &serde_saphyr::Error) -> String {
-    let line = error.location().map_or(1, |location| location.line());
-    let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default().trim();
-    let message = message.strip_prefix("error: ").unwrap_or(message);
-    format!("{line}: {message}")
-}
-
-fn line_number<T>(value: &Spanned<T>) -> u64 {
-    value.referenced.line()
-}
-
 fn non_empty(text: Option<&Text>) -> Option<String> {
-    text.map(|text| text.value.trim().to_owned())
+    text.map(|text| text.as_str().trim().to_owned())
         .filter(|text| !text.is_empty())
 }
 
 struct Reader<'a> {
+    path: &'a Path,
     folder: Folder,
     config: &'a Config,
-    faults: Vec<Fault>,
+    problems: Vec<Problem>,
     /// The line where each id was first used.
-    lines: HashMap<String, u64>,
+    lines: HashMap<String, Option<usize>>,
     steps: HashSet<StepName>,
 }
 
 impl Reader<'_> {
-    fn add(&mut self, line: u64, task: &str, wrong: impl std::fmt::Display) {
-        self.faults.push((line, format!("task `{task}`: {wrong}")));
+    /// Reports a problem of a task, unless the value is unreadable, which is reported already.
+    fn add(&mut self, at: &Text, task: &str, wrong: impl std::fmt::Display) {
+        if !at.is_unreadable() {
+            let text = format!("task `{task}`: {wrong}");
+            self.problems.push(Problem::new(at.origin(self.path), text));
+        }
     }
 
-    fn task(&mut self, raw: &Spanned<RawTask>) -> Option<Task> {
-        let start_line = line_number(raw);
-        let raw = &raw.value;
-        let id = self.id(raw, start_line);
+    fn task(&mut self, raw: &RawTask) -> Option<Task> {
+        let id = self.id(raw);
         let name = id.clone().unwrap_or_else(|| "?".to_owned());
         let goal = non_empty(raw.goal.as_ref());
         if goal.is_none() {
-            let at = raw.goal.as_ref().map_or(start_line, line_number);
+            let at = raw.goal.as_ref().unwrap_or(raw.place());
             self.add(at, &name, "expected `goal`, a text that describes the task");
         }
         let files = self.files(raw, &name);
-        if let Some(platform) = &raw.platform
-            && let Err(wrong) = check_platform(&platform.value, &self.config.catalog)
+        let max_tokens = self.max_tokens(raw, &name);
+        if let Some(platform) = raw.platform.as_ref().filter(|text| !text.is_unreadable())
+            && let Err(wrong) = check_platform(platform.as_str(), &self.config.catalog)
         {
-            self.add(
-                line_number(platform),
-                &name,
-                format_args!("field `platform`: {wrong}"),
-            );
+            self.add(platform, &name, format_args!("field `platform`: {wrong}"));
+        }
+        let task_type = non_empty(raw.r#type.as_ref())
+            .or_else(|| default_type_for_area(non_empty(raw.area.as_ref())?.as_str()));
+        let (id_or_name, goal_or_name) = (
+            id.as_deref().unwrap_or(&name),
+            goal.as_deref().unwrap_or(&name),
+        );
+        let mut job = job(raw, id_or_name, goal_or_name, task_type.as_deref(), &files);
+        if let Some(tokens) = max_tokens {
+            job = job.max_tokens(tokens);
+        }
+        if let Err(wrong) = job.check_all(&self.config.limits) {
+            for wrong in wrong {
+                self.add(near(raw, &wrong), &name, wrong);
+            }
         }
         let (id, goal) = (id?, goal?);
-        let task_type = non_empty(raw.task_type.as_ref())
-            .or_else(|| default_type_for_area(non_empty(raw.area.as_ref())?.as_str()));
-        let job = job(raw, &id, &goal, task_type.as_deref(), &files);
-        if let Err(wrong) = job.check(&self.config.limits) {
-            let line = wrong.field.as_deref().and_then(|field| match field {
-                "type" => raw.task_type.as_ref().map(line_number),
-                "risk" => raw.risk.as_ref().map(line_number),
-                "area" => raw.area.as_ref().map(line_number),
-                "complexity" => raw.complexity.as_ref().map(line_number),
-                "platform" => raw.platform.as_ref().map(line_number),
-                "max_tokens" => raw.max_tokens.as_ref().map(line_number),
-                _ => None,
-            });
-            self.add(line.unwrap_or(start_line), &name, wrong);
-        }
         let step = step_name(&id, &mut self.steps)?;
         Some(Task {
             step,
@@ -209,8 +182,22 @@ impl Reader<'_> {
         })
     }
 
-    fn id(&mut self, raw: &RawTask, start_line: u64) -> Option<String> {
-        let at = raw.id.as_ref().map_or(start_line, line_number);
+    fn max_tokens(&mut self, raw: &RawTask, task: &str) -> Option<u32> {
+        let written = raw.max_tokens.as_ref()?;
+        let number = written.as_str().trim().replace('_', "");
+        let tokens = number.parse().ok();
+        if tokens.is_none() {
+            let wrong = format!(
+                "field `max_tokens`: expected a whole number from 1 to 10000000, but got `{}`",
+                written.as_str()
+            );
+            self.add(written, task, wrong);
+        }
+        tokens
+    }
+
+    fn id(&mut self, raw: &RawTask) -> Option<String> {
+        let at = raw.id.as_ref().unwrap_or(raw.place());
         let Some(id) = non_empty(raw.id.as_ref()).filter(|id| id.chars().count() <= LONGEST_ID)
         else {
             self.add(
@@ -221,39 +208,47 @@ impl Reader<'_> {
             return None;
         };
         if let Some(first) = self.lines.get(&id) {
-            let wrong = format!("duplicate id, first used on line {first}");
-            self.add(at, &id, wrong);
+            let first =
+                first.map_or_else(String::new, |line| format!(", first used on line {line}"));
+            self.add(at, &id, format!("duplicate id{first}"));
             return None;
         }
-        self.lines.insert(id.clone(), at);
+        self.lines.insert(id.clone(), at.line());
         Some(id)
     }
 
     fn files(&mut self, raw: &RawTask, task: &str) -> Vec<ContextFile> {
         let mut files: Vec<ContextFile> = Vec::new();
-        for name in &raw.context_files {
-            match self.folder.read(&name.value) {
+        let written = raw.context_files.as_deref().unwrap_or_default();
+        for name in written.iter().filter(|name| !name.is_unreadable()) {
+            match self.folder.read(name.as_str()) {
                 Ok(file) => files.push(file),
-                Err(wrong) => self.add(
-                    line_number(name),
-                    task,
-                    format_args!("context_files: {wrong}"),
-                ),
+                Err(wrong) => self.add(name, task, format_args!("context_files: {wrong}")),
             }
         }
         let bytes: usize = files.iter().map(|file| file.text.len()).sum();
-        if let Some(first) = raw
-            .context_files
-            .first()
-            .filter(|_| bytes > MAX_TOTAL_BYTES)
-        {
+        if let Some(first) = written.first().filter(|_| bytes > MAX_TOTAL_BYTES) {
             let (most, bytes) = (grouped(MAX_TOTAL_BYTES as u64), grouped(bytes as u64));
             let wrong =
                 format!("context_files: expected at most {most} bytes in all, but got {bytes}");
-            self.add(line_number(first), task, wrong);
+            self.add(first, task, wrong);
         }
         files
     }
+}
+
+/// Where the field at fault stands, or else the task.
+fn near<'r>(raw: &'r RawTask, wrong: &Malformed) -> &'r Text {
+    let written = match wrong.field.as_deref() {
+        Some("type") => raw.r#type.as_ref(),
+        Some("risk") => raw.risk.as_ref(),
+        Some("area") => raw.area.as_ref(),
+        Some("complexity") => raw.complexity.as_ref(),
+        Some("platform") => raw.platform.as_ref(),
+        Some("max_tokens") => raw.max_tokens.as_ref(),
+        _ => None,
+    };
+    written.unwrap_or(raw.place())
 }
 
 /// The default type of a task, from its area. Other areas have no default.
@@ -269,11 +264,8 @@ fn default_type_for_area(area: &str) -> Option<String> {
 
 fn job(raw: &RawTask, id: &str, goal: &str, task_type: Option<&str>, files: &[ContextFile]) -> Job {
     let repo = non_empty(raw.repo.as_ref());
-    let constraints: Vec<String> = raw
-        .constraints
-        .iter()
-        .map(|text| text.value.clone())
-        .collect();
+    let constraints = raw.constraints.iter().flatten();
+    let constraints: Vec<String> = constraints.map(|text| text.as_str().to_owned()).collect();
     let mut job = Job::prompt(compose_prompt(goal, repo.as_deref(), &constraints, files));
     if let Some(task_type) = task_type {
         job = job.task_type(task_type);
@@ -288,12 +280,9 @@ fn job(raw: &RawTask, id: &str, goal: &str, task_type: Option<&str>, files: &[Co
             job = job.with(field, text);
         }
     }
-    if let Some(tokens) = &raw.max_tokens {
-        job = job.max_tokens(tokens.value);
-    }
     let metadata = match repo {
-        Some(repo) => json!({"id": id, "task_id": id, "repo": repo}),
-        None => json!({"id": id, "task_id": id}),
+        Some(repo) => json!({"task_id": id, "repo": repo}),
+        None => json!({ "task_id": id }),
     };
     job.with("metadata", metadata)
 }

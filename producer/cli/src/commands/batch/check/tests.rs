@@ -52,7 +52,7 @@ fn tasks_are_stored_as_written() {
 fn all_faults_are_reported_at_once() {
     let text = r#"[
         {"prompt": "fine"},
-        {"prompt": "x", "timeout": "soon"},
+        {"prompt": "x", "timeout": "soon", "max_tokens": 0, "platform": "opnai", "temperature": "hot"},
         {"type": "research"},
         "just text",
         {"prompt": "x", "platform": "skynet"},
@@ -62,7 +62,10 @@ fn all_faults_are_reported_at_once() {
         {"prompt": "x", "_checkpoint": 1}
     ] []"#;
     assert_snapshot!(check(text, false).unwrap_err(), @r#"
+    task 2 (index 1): field `max_tokens`: expected a whole number from 1 to 10000000, but got 0
+    task 2 (index 1): field `temperature`: expected a number from 0 to 2, but got "hot"
     task 2 (index 1): field `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
+    task 2 (index 1): field `platform`: platform `opnai` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
     task 3 (index 2): field `prompt`: expected `prompt`, or `messages`, but got neither
     task 4 (index 3): expected an object: {"prompt": "…"}
     task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
@@ -78,5 +81,10 @@ fn only_the_first_faults_are_listed() {
     let text = format!("[{}]", vec!["1"; 200].join(","));
     let wrong = check(&text, false).unwrap_err();
     assert_eq!(wrong.lines().count(), 51);
-    assert!(wrong.ends_with("task 50 (index 49): expected an object: {\"prompt\": \"…\"}\nOnly the first faults are listed; there may be more."), "{wrong}");
+    assert!(
+        wrong.ends_with(
+            "task 50 (index 49): expected an object: {\"prompt\": \"…\"}\n… and 150 more"
+        ),
+        "{wrong}"
+    );
 }

@@ -18,7 +18,9 @@ fn read(text: &str, only: Option<&str>) -> Result<Vec<Task>, String> {
         std::fs::write(directory.path().join(name), name.repeat(250_000)).unwrap();
     }
     let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
-    parse_tasks(text, directory.path(), only, &config).map_err(|faults| faults.join("\n"))
+    let path = Path::new("tasks.yaml");
+    parse_tasks(path, text, directory.path(), only, &config)
+        .map_err(|problems| problems.to_string())
 }
 
 const VALID: &str = r#"tasks:
@@ -96,7 +98,7 @@ fn one_task_can_be_selected() {
     assert_eq!(ids("MY-TASK-002"), ["MY-TASK-002"]);
     assert_eq!(
         read(VALID, Some("OTHER")).unwrap_err(),
-        " no task `OTHER`; expected one of MY-TASK-001, MY-TASK-002"
+        "tasks.yaml: no task `OTHER`; expected one of MY-TASK-001, MY-TASK-002"
     );
 }
 
@@ -118,17 +120,45 @@ fn all_errors_are_reported_at_once() {
   - id: three
     goal: too much
     context_files: [b, c, d, e, f]
+  - id: four
+    gaol: misspelt
+    constraints: none
+    max_tokens: many
+    complexity: { very: much }
+    area: \"\\u0007\"
+    note: unknown
+  - just text
+  - id: [5]
+    id: six
+    goal: Both wrong
+    platform: [a]
+    context_files: { b: c }
+    max_tokens: [1]
+job: []
 ";
-    assert_snapshot!(read(text, None).unwrap_err(), @"
-    2: task `?`: expected `id`, a text of 1 to 200 characters
-    4: task `one`: expected `goal`, a text that describes the task
-    6: task `one`: context_files: expected a relative path in the working directory, without `..`, but got `../secret`
-    7: task `one`: context_files: `none` cannot be read: No such file or directory (os error 2)
-    11: task `two`: field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
-    12: task `two`: duplicate id, first used on line 8
-    14: task `three`: expected a message of at most 1048576 bytes, but got 1250163
-    16: task `three`: context_files: expected at most 1,048,576 bytes in all, but got 1,250,000
-    ");
+    assert_snapshot!(read(text, None).unwrap_err(), @r#"
+    tasks.yaml:2: task `?`: expected `id`, a text of 1 to 200 characters
+    tasks.yaml:4: task `one`: expected `goal`, a text that describes the task
+    tasks.yaml:6: task `one`: context_files: expected a relative path in the working directory, without `..`, but got `../secret`
+    tasks.yaml:7: task `one`: context_files: `none` cannot be read: No such file or directory (os error 2)
+    tasks.yaml:11: task `two`: field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
+    tasks.yaml:12: task `two`: duplicate id, first used on line 8
+    tasks.yaml:14: task `three`: expected a message of at most 1048576 bytes, but got 1250150
+    tasks.yaml:16: task `three`: context_files: expected at most 1,048,576 bytes in all, but got 1,250,000
+    tasks.yaml:18: `tasks.gaol` is not a field; did you mean `goal`?
+    tasks.yaml:19: `tasks.constraints` is a single value; expected a list: [one, another], or lines `- one` under it, indented
+    tasks.yaml:20: task `four`: field `max_tokens`: expected a whole number from 1 to 10000000, but got `many`
+    tasks.yaml:21: `tasks.complexity` is a map; expected a single value
+    tasks.yaml:22: task `four`: field `area`: expected text of 1 to 64 characters without control characters, but got "\u0007"
+    tasks.yaml:23: `tasks.note` is not a field; expected one of id, goal, type, risk, area, complexity, platform, max_tokens, repo, context_files, constraints
+    tasks.yaml:24: entry 7 of `tasks` is a single value; expected a map: lines `name: value` under it, indented
+    tasks.yaml:25: `tasks.id` is a list; expected a single value
+    tasks.yaml:26: `tasks.id` is set twice, first on line 25; remove one
+    tasks.yaml:28: `tasks.platform` is a list; expected a single value
+    tasks.yaml:29: `tasks.context_files` is a map; expected a list: [one, another], or lines `- one` under it, indented
+    tasks.yaml:30: `tasks.max_tokens` is a list; expected a single value
+    tasks.yaml:31: `job` is not a field; expected `tasks`
+    "#);
 }
 
 #[test]
@@ -143,12 +173,12 @@ fn invalid_files_are_reported() {
     ];
     let wrong = texts.map(|text| read(text, None).unwrap_err());
     assert_snapshot!(wrong.join("\n"), @"
-    1: expected `tasks`, a list of at least one task
-    1: expected `tasks`, a list of at least one task
-    3: unknown field `gaol`, expected one of id, goal, type, risk, area, complexity, platform, max_tokens, repo, context_files, constraints
-    2: expected mapping start
-    2: expected string scalar
-    1: unknown field `jobs`, expected one of tasks
+    tasks.yaml: expected `tasks`, a list of at least one task
+    tasks.yaml: expected `tasks`, a list of at least one task
+    tasks.yaml:3: `tasks.gaol` is not a field; did you mean `goal`?
+    tasks.yaml:2: entry 1 of `tasks` is a single value; expected a map: lines `name: value` under it, indented
+    tasks.yaml:2: this is not YAML, in or after `id`: unclosed bracket '['; expected `name: value`, with quotes around a value that contains any of : # { } [ ] , & * ? | > @ `
+    tasks.yaml:1: `jobs` is not a field; expected `tasks`
     ");
 }
 
@@ -170,11 +200,12 @@ fn max_tokens_limits_the_answer_of_a_task() {
     let file = |tokens: &str| format!("tasks:\n  - id: a\n    goal: g\n    max_tokens: {tokens}\n");
     let tasks = read(&file("400"), None).unwrap();
     assert!(tasks[0].job.to_json().contains(r#""max_tokens":400"#));
-    let wrong = read(&file("0"), None).unwrap_err();
-    assert!(
-        wrong.starts_with("4: task `a`: field `max_tokens`"),
-        "{wrong}"
-    );
-    let wrong = read(&file("many"), None).unwrap_err();
-    assert!(wrong.starts_with("4: "), "{wrong}");
+    for tokens in ["0", "many"] {
+        let wrong = read(&file(tokens), None).unwrap_err();
+        assert!(
+            wrong
+                .starts_with("tasks.yaml:4: task `a`: field `max_tokens`: expected a whole number"),
+            "{wrong}"
+        );
+    }
 }
