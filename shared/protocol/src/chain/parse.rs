@@ -73,9 +73,12 @@ fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Docum
         );
         return None;
     }
-    let mut fields = members_of(text, "chain", limits.max_chain_depth())
+    let (mut fields, wrong) = members_of(text, "chain", limits.max_chain_depth())
         .map_err(|wrong| faults.add(&chain, wrong))
         .ok()?;
+    for wrong in wrong {
+        faults.add(&chain, wrong);
+    }
     let top = &mut fields;
     faults.kept(&chain, top.take("v", fields::version));
     let id = faults.kept(&chain, top.take("id", chain_id));

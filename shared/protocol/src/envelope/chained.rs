@@ -53,8 +53,8 @@ fn checked<'a>(
         ));
     }
     let text = utf8(document, "chain")?;
-    members_of(text, "chain", limits.max_chain_depth())?;
-    Ok(text)
+    let (_, wrong) = members_of(text, "chain", limits.max_chain_depth())?;
+    wrong.into_iter().next().map_or(Ok(text), Err)
 }
 
 #[cfg(test)]

@@ -129,8 +129,8 @@ pub fn parse(message: &Message, limits: &MessageLimits) -> Result<Parsed, Malfor
 
 /// As [`parse`], with the errors of all fields.
 pub fn parse_all(message: &Message, limits: &MessageLimits) -> Result<Parsed, AllMalformed> {
-    let mut fields = fields_of(message, limits)?;
-    let envelope = envelope(&mut fields)?;
+    let (mut fields, wrong) = fields_of(message, limits)?;
+    let envelope = envelope(&mut fields, wrong)?;
     let hash = envelope
         .id
         .is_some()
@@ -143,14 +143,18 @@ pub fn parse_all(message: &Message, limits: &MessageLimits) -> Result<Parsed, Al
     })
 }
 
-fn fields_of<'a>(message: &'a Message, limits: &MessageLimits) -> Result<Fields<'a>, Malformed> {
+/// The fields of a message, and what is wrong with their names.
+fn fields_of<'a>(
+    message: &'a Message,
+    limits: &MessageLimits,
+) -> Result<(Fields<'a>, Vec<Malformed>), Malformed> {
     check_size(message, limits.max_bytes)?;
     let max_depth = limits.max_depth.min(DEEPEST);
     let job = message.fields.iter().find(|(name, _)| name == b"job");
     match job {
         Some((_, job)) if message.fields.len() == 1 => json_form(job, max_depth),
         Some((_, job)) => Err(both_forms(message, job, max_depth)),
-        None => flat_form(message, max_depth),
+        None => flat_form(message, max_depth).map(|fields| (fields, Vec::new())),
     }
 }
 
@@ -202,17 +206,17 @@ pub(super) fn utf8<'a>(value: &'a [u8], name: &str) -> Result<&'a str, Malformed
         .map_err(|error| Malformed::new(MalformedCode::NotUtf8, name, not_utf8(&error)))
 }
 
-fn json_form(job: &[u8], max_depth: usize) -> Result<Fields<'_>, Malformed> {
+fn json_form(job: &[u8], max_depth: usize) -> Result<(Fields<'_>, Vec<Malformed>), Malformed> {
     members_of(utf8(job, "job")?, "job", max_depth)
 }
 
-/// The members of the object in the field `name`. A newer version is rejected before anything else is
-/// checked.
+/// The members of the object in the field `name`, and what is wrong with their names. A newer version is rejected
+/// before anything else is checked.
 pub(crate) fn members_of<'a>(
     text: &'a str,
     name: &str,
     max_depth: usize,
-) -> Result<Fields<'a>, Malformed> {
+) -> Result<(Fields<'a>, Vec<Malformed>), Malformed> {
     check_depth(text, max_depth)
         .map_err(|words| Malformed::whole(MalformedCode::TooDeep, words))?;
     let members: Members<'_> =
@@ -220,13 +224,10 @@ pub(crate) fn members_of<'a>(
     if let Some(version) = members.by_name.get("v") {
         check_version(Input::Json(version))?;
     }
-    for (name, _) in members.by_name.iter() {
-        check_name(name)?;
-    }
-    if let Some(name) = members.repeated {
-        return Err(repeated(&name));
-    }
-    Ok(Fields(members.by_name.map(Input::Json)))
+    let names = members.by_name.iter().map(|(name, _)| name);
+    let mut wrong: Vec<Malformed> = names.filter_map(|name| check_name(name).err()).collect();
+    wrong.extend(members.repeated.map(|name| repeated(&name)));
+    Ok((Fields(members.by_name.map(Input::Json)), wrong))
 }
 
 /// Explains why a text has no members. The kind of the value is determined only in this case.
@@ -408,12 +409,9 @@ impl<'a> Reading<'_, 'a> {
     }
 }
 
-/// Builds the envelope; the unknown fields remain in `fields`.
-fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, AllMalformed> {
-    let mut reading = Reading {
-        fields,
-        wrong: Vec::new(),
-    };
+/// Builds the envelope; the unknown fields remain in `fields`. `wrong` is what is wrong with their names.
+fn envelope(fields: &mut Fields<'_>, wrong: Vec<Malformed>) -> Result<Envelope, AllMalformed> {
+    let mut reading = Reading { fields, wrong };
     let r = &mut reading;
     r.take("v", fields::version);
     let envelope = Envelope {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use longshore_protocol::{
     dead_letter::{DeadLetter, StoredMessage},
-    envelope::{Envelope, MessageLimits, RawMessage, parse},
+    envelope::{Envelope, MessageLimits, RawMessage, parse_all},
 };
 use longshore_settings::Environment;
 
@@ -127,11 +127,11 @@ fn set_message(
 }
 
 fn check_message(message: &RawMessage, limits: &MessageLimits) -> Result<Envelope, String> {
-    let parsed = parse(message, limits).map(|parsed| parsed.envelope);
+    let parsed = parse_all(message, limits).map(|parsed| parsed.envelope);
     parsed.map_err(|malformed| {
         format!(
             "the message would be malformed ({}): {malformed}\nNothing was written. To write it anyway, use --force.",
-            malformed.code
+            malformed.first.code
         )
     })
 }

@@ -74,7 +74,7 @@ fn faults_of_the_whole() {
             "field `steps`: expected a list of steps, but got {}",
         ),
         (
-            r#"{"_a":1,"steps":[]}"#,
+            r#"{"_a":1,"steps":[{"name":"a","prompt":"p"}]}"#,
             "field `_a`: names that begin with `_` are reserved for the server",
         ),
         (

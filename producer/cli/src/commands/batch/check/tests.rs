@@ -58,7 +58,7 @@ fn all_faults_are_reported_at_once() {
         {"prompt": "x", "platform": "skynet"},
         {"prompt": "x", "id": "one"},
         {"prompt": "y", "id": "one"},
-        {"prompt": "x", "prompt": "y"},
+        {"prompt": "x", "prompt": "y", "seed": "x"},
         {"prompt": "x", "_checkpoint": 1}
     ] []"#;
     assert_snapshot!(check(text, false).unwrap_err(), @r#"
@@ -71,6 +71,7 @@ fn all_faults_are_reported_at_once() {
     task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
     task 7 (index 6): field `id`: task 6 has the same id
     task 8 (index 7): field `prompt`: expected it once, but got it more often
+    task 8 (index 7): field `seed`: expected a whole number from -9007199254740991 to 9007199254740991, but got "x"
     task 9 (index 8): field `_checkpoint`: names that begin with `_` are reserved for the server
     not JSON: trailing characters at line 11 column 7
     "#);
