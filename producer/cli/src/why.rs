@@ -80,8 +80,9 @@ pub(crate) async fn explain(
             }
         }
         Location::Running { worker, since, .. } => {
-            if let Some(retry) = status::retry_in_place(found, now) {
-                return Ok(format!("{retry} (on worker {worker})"));
+            if let Some((retry, error)) = status::retry_in_place(found, now) {
+                let error = error.map_or_else(String::new, |error| format!("; {error}"));
+                return Ok(format!("{retry} (on worker {worker}){error}"));
             }
             let alive = broker
                 .workers()

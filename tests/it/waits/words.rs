@@ -168,12 +168,14 @@ async fn a_retry_that_a_worker_waits_for_is_named_by_submit_and_jobs_why() {
         "retried",
     ];
     let submit = Running::start(&stack, &arguments);
-    submit.says("Attempt 1 failed (").await;
-    submit.says("(HTTP 503)").await;
-    submit.says("). Retrying in ").await;
+    submit
+        .says("Attempt 1 failed (a: overloaded). Retrying in ")
+        .await;
+    submit.says("...; a: Down or overloaded (HTTP 503)").await;
     let why = run(&stack, "jobs why retried").await;
     assert!(
-        why.starts_with("retried: Attempt 1 failed (") && why.contains("). Retrying in "),
+        why.starts_with("retried: Attempt 1 failed (a: overloaded). Retrying in ")
+            && why.contains("; a: Down or overloaded (HTTP 503)"),
         "{why}"
     );
     let ran = submit.end().await;
@@ -230,16 +232,16 @@ async fn a_batch_says_what_its_tasks_wait_for() {
     stack.simulator.set_faults(Some("a"), limited()).unwrap();
     let batch = Running::start(&stack, &["batch", "tasks.jsonl", "--id", "b"]);
     batch
-        .says("5 tasks wait for account a, which is on hold until ")
+        .says("5 tasks wait for account a, on hold until ")
         .await;
     batch
-        .says("; 7 more come after them; account a on hold until ")
+        .says("; 7 not started; account a on hold until ")
         .await;
     batch
         .says("; `longshore resume provider a --now` ends the hold\n")
         .await;
     let shown = run(&stack, "batch show b").await;
-    let now = "\nNow: 5 tasks wait for account a, which is on hold until ";
+    let now = "\nNow: 5 tasks wait for account a, on hold until ";
     assert!(shown.contains(now), "{shown}");
     let_through(&stack, "a").await;
     let ran = batch.end().await;
@@ -259,7 +261,7 @@ async fn on_a_terminal_the_bar_knows_when_the_tasks_continue() {
         let shows = |text: &str| lines.iter().any(|line| line.contains(text));
         anyhow::ensure!(
             shows("0/12 done, 0 failed, $0.0000, at least 5h left")
-                && shows("5 tasks wait for account a, which is on hold until "),
+                && shows("5 tasks wait for account a, on hold until "),
             "{lines:#?}"
         );
         Ok(())

@@ -62,8 +62,11 @@ pub(super) async fn job_status(
     })
 }
 
-/// The failure of a job whose worker keeps it until the next attempt, and when that is.
-pub(super) fn retry_in_place(found: &JobSnapshot, now: DateTime<Utc>) -> Option<String> {
+/// The failure of a job whose worker keeps it until the next attempt, when that is, and the error.
+pub(super) fn retry_in_place(
+    found: &JobSnapshot,
+    now: DateTime<Utc>,
+) -> Option<(String, Option<String>)> {
     let checkpoint = found.checkpoint.as_ref()?;
     let is_between = matches!(
         found.location,
@@ -74,7 +77,8 @@ pub(super) fn retry_in_place(found: &JobSnapshot, now: DateTime<Utc>) -> Option<
     );
     let due = checkpoint.next_attempt_at.filter(|due| *due > now)?;
     let failure = last_failure(checkpoint)?;
-    is_between.then(|| format!("{failure} {}", retrying(due, now)))
+    let line = format!("{failure} {}", retrying(due, now));
+    is_between.then(|| (line, unnamed_error(checkpoint)))
 }
 
 /// A job that waits for a time: its start, its next attempt, or a platform.
@@ -103,9 +107,12 @@ async fn timed(
     };
     let remedy = hold.map(hold_with_remedy);
     let remedy = remedy.or_else(|| Some(run_now_remedy(&checkpoint?.id)));
+    let error = checkpoint.and_then(unnamed_error);
+    let advice: Vec<String> = error.into_iter().chain(remedy).collect();
+    let advice = (!advice.is_empty()).then(|| advice.join("; "));
     let attempts = checkpoint.map_or(0, |checkpoint| checkpoint.attempts);
     let key = format!("time {attempts} {}", due.timestamp());
-    Ok(WaitStatus::new(key, line).with_advice(remedy))
+    Ok(WaitStatus::new(key, line).with_advice(advice))
 }
 
 /// A job in the lane of a limit.
@@ -218,8 +225,9 @@ async fn running(
     let checkpoint = found.checkpoint.as_ref();
     let Some(call) = broker.deliveries().attempt_in_progress(entry_id).await? else {
         let attempts = checkpoint.map_or(0, |checkpoint| checkpoint.attempts);
-        return Ok(retry_in_place(found, now)
-            .map(|retry| WaitStatus::new(format!("retry {attempts}"), retry)));
+        return Ok(retry_in_place(found, now).map(|(line, error)| {
+            WaitStatus::new(format!("retry {attempts}"), line).with_advice(error)
+        }));
     };
     let (fallback, advice) = match passed_over(checkpoint, &call) {
         Some((platform, why)) => (
@@ -295,12 +303,17 @@ fn last_failure(checkpoint: &Checkpoint) -> Option<String> {
     Some(match last.error_class {
         ErrorClass::RateLimited => format!("Rate limited by {platform}."),
         ErrorClass::QuotaExhausted => format!("Quota of {platform} exhausted."),
-        _ => format!(
-            "Attempt {} failed ({}).",
-            checkpoint.attempts,
-            error_of(last)
-        ),
+        class => {
+            let attempts = checkpoint.attempts;
+            format!("Attempt {attempts} failed ({platform}: {class}).")
+        }
     })
+}
+
+/// The error of the last attempt, if its class says too little.
+fn unnamed_error(checkpoint: &Checkpoint) -> Option<String> {
+    let last = checkpoint.history.last()?;
+    (!is_refusal(last.error_class)).then(|| error_of(last))
 }
 
 fn error_of(past: &PastAttempt) -> String {
@@ -374,7 +387,7 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @"
         Rate limited by openai. Retrying in 32s...
         Quota of gemini exhausted. Retrying in 2h (2026-12-01 14:00 UTC)
-        Attempt 1 failed (anthropic: Down or overloaded (HTTP 503)). Retrying in 18s...
+        Attempt 1 failed (anthropic: overloaded). Retrying in 18s...
         All platforms exhausted. Tried: gemini, openai. Retrying in 32s...
         All platforms unavailable. Tried: gemini, openai. Retrying in 32s...
         ");

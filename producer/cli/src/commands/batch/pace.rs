@@ -98,7 +98,9 @@ pub(super) fn time_left(rate: Option<f64>, left: u64, resets: Resets) -> Option<
             let begin = first?;
             Some(TimeLeft::About(last?.max(begin.checked_add(&run)?)))
         }
-        (None, true) => last.map(TimeLeft::AtLeast),
+        (None, true) => last
+            .filter(|last| last.num_seconds() > 0)
+            .map(TimeLeft::AtLeast),
         (None, false) => None,
     }
 }

@@ -177,7 +177,7 @@ impl Waits {
         let due = job.due_ms.map(from_unix_ms);
         let hold = due.and_then(|due| find_hold(holds, due, Some(&job.checkpoint)));
         let what = match (Lane::parse(&job.lane), hold) {
-            (Lane::Time, Some(hold)) => format!("account {}, which is on hold", hold.account),
+            (Lane::Time, Some(hold)) => format!("account {}, on hold", hold.account),
             (Lane::Time, None) => next_attempt(job),
             _ => waiting_for(&job.lane),
         };
@@ -218,7 +218,7 @@ impl Waits {
             .map(|(what, group)| self.describe(what, group, in_flight, now))
             .collect();
         if report.waiting > 0 {
-            parts.push(format!("{} more come after them", grouped(report.waiting)));
+            parts.push(format!("{} not started", grouped(report.waiting)));
         }
         let keys: Vec<&str> = groups.iter().map(|(what, _)| what.as_str()).collect();
         let remedies: Vec<&str> = groups
@@ -244,7 +244,7 @@ impl Waits {
         let until = match group.until {
             Some(until) if until <= now => String::new(),
             Some(until) if (until - now).num_seconds() < NEAR => {
-                format!(", {} more", span(until - now))
+                format!(" for {} more", span(until - now))
             }
             Some(until) => format!(" until {}", minute(until)),
             None => String::new(),

@@ -89,8 +89,8 @@ fn tasks_are_grouped_by_what_they_wait_for() {
         said(&waits(20, &mixed, &[]), &report(5, 0, 0)),
     ];
     insta::assert_snapshot!(lines.join("\n"), @"
-    5 tasks wait for gemini's requests a day until 2026-12-02 09:00 UTC; 115 more come after them
-    2 tasks wait for the rate limit of openai, 32s more; 1 task waits for the next attempt after a failure (overloaded at openai), 12s more; 1 task waits for type research to be resumed
+    5 tasks wait for gemini's requests a day until 2026-12-02 09:00 UTC; 115 not started
+    2 tasks wait for the rate limit of openai for 32s more; 1 task waits for the next attempt after a failure (overloaded at openai) for 12s more; 1 task waits for type research to be resumed
     -
     ");
     assert!(all.resets(now()).all_wait);
@@ -107,7 +107,7 @@ fn a_hold_is_named_with_its_remedy_and_a_sample_stands_for_all() {
     };
     let held = vec![parked("time", Some(3 * 3600), None); 10];
     let sample = waits(20, &held, &[hold]);
-    insta::assert_snapshot!(said(&sample, &report(1000, 0, 800)), @"about 100 tasks wait for account gemini, which is on hold until 2026-12-01 15:00 UTC; account gemini on hold until 2026-12-01T15:00:00Z (Quota exceeded); `longshore resume provider gemini --now` ends the hold");
+    insta::assert_snapshot!(said(&sample, &report(1000, 0, 800)), @"about 100 tasks wait for account gemini, on hold until 2026-12-01 15:00 UTC; account gemini on hold until 2026-12-01T15:00:00Z (Quota exceeded); `longshore resume provider gemini --now` ends the hold");
     let resets = sample.resets(now());
     assert_eq!(resets.last, Some(TimeDelta::hours(3)));
     assert!(!resets.all_wait);
