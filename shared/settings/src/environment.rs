@@ -105,16 +105,25 @@ impl Environment {
             }
         };
         let text = text.trim_start_matches('\u{feff}');
+        let mut problems = Vec::new();
         for pair in dotenvy::from_read_iter(text.as_bytes()) {
-            let (name, value) = pair.map_err(|error| invalid_line(path, text, &error))?;
-            self.variables.entry(name).or_insert(value);
+            match pair {
+                Ok((name, value)) => {
+                    self.variables.entry(name).or_insert(value);
+                }
+                Err(error) => problems.push(invalid_line(path, text, &error)),
+            }
         }
-        Ok(())
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.into())
+        }
     }
 }
 
 /// Names the line without showing it: it may contain a key.
-fn invalid_line(path: &Path, text: &str, error: &dotenvy::Error) -> ConfigError {
+fn invalid_line(path: &Path, text: &str, error: &dotenvy::Error) -> Problem {
     let line = match error {
         // The error has the line, or the part after its `=`.
         dotenvy::Error::LineParse(wrong, _) if !wrong.is_empty() => text
@@ -127,7 +136,6 @@ fn invalid_line(path: &Path, text: &str, error: &dotenvy::Error) -> ConfigError 
         Origin::file(path, line),
         "cannot be read: expected NAME=value, with quotes around a value that has spaces or #",
     )
-    .into()
 }
 
 /// Names only: values may be keys.
@@ -160,23 +168,30 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_line_is_reported_but_not_shown() {
+    fn invalid_lines_are_reported_but_not_shown() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(
             directory.path().join(".env"),
-            "A=1\nOPENAI_API_KEY=sk-secret more\n",
+            "A=1\nOPENAI_API_KEY=sk-secret more\nB=2\nD=two words\nnot a line\n",
         )
         .unwrap();
         let error = Environment::default()
             .in_directory(directory.path())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.ends_with(
-                ".env:2: cannot be read: expected NAME=value, with quotes around a value that has spaces or #"
-            ),
-            "{error}"
-        );
+            .unwrap_err();
+        let lines: Vec<Option<usize>> = error
+            .problems()
+            .iter()
+            .map(|problem| match &problem.origin {
+                Origin::File { line, .. } => *line,
+                _ => None,
+            })
+            .collect();
+        assert_eq!(lines, [Some(2), Some(4), Some(5)], "{error}");
+        let text =
+            "cannot be read: expected NAME=value, with quotes around a value that has spaces or #";
+        for problem in error.problems() {
+            assert_eq!(problem.text, text);
+        }
     }
 
     #[test]
