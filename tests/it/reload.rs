@@ -326,6 +326,18 @@ longshore.yaml:3: `concurency` is not a setting; did you mean `concurrency`?
         assert!(log.contains(&problem), "{log}");
     }
     write(&stack, "longshore.yaml", "concurrency: 5\n");
+    write(&stack, "new.yaml", "grace: soon\n");
+    for command in [
+        &["config", "diff", "new.yaml"][..],
+        &["config", "push", "new.yaml", "--yes"],
+    ] {
+        let ran = stack.longshore(command).await.unwrap();
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(
+            ran.stderr.contains("new.yaml:1: `grace` is `soon`"),
+            "{ran:?}"
+        );
+    }
     let ran = stack
         .longshore(&["config", "validate", "--format", "json"])
         .await

@@ -38,8 +38,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     match arguments.action {
         Action::Show(arguments) => show::run(arguments).await,
         Action::Validate(arguments) => validate::run(&arguments),
-        Action::Diff(arguments) => diff::run(&arguments, &Fleet::read().await?),
-        Action::Push(arguments) => push::run(arguments, &Fleet::read().await?).await,
+        Action::Diff(arguments) => diff::run(&arguments, Session::open_silently()?).await,
+        Action::Push(arguments) => push::run(arguments, Session::open_silently()?).await,
     }
 }
 
@@ -53,8 +53,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn read() -> Result<Self, CommandError> {
-        let session = Session::open_silently()?;
+    async fn read(session: Session) -> Result<Self, CommandError> {
         let broker = session.broker().await?;
         let (_, pushed) = broker.fleet_config().get().await?;
         Ok(Self {

@@ -14,6 +14,7 @@ use crate::{
     input::read_text,
     output::{self, Format},
     render::table::Width,
+    session::Session,
 };
 
 #[derive(Debug, clap::Args)]
@@ -33,16 +34,17 @@ struct Comparison {
     changes: Vec<Change>,
 }
 
-pub(super) fn run(arguments: &Arguments, fleet: &Fleet) -> Result<Exit, CommandError> {
+pub(super) async fn run(arguments: &Arguments, session: Session) -> Result<Exit, CommandError> {
+    let own = &session.config;
+    // The file is checked before Redis is called.
     let (then, new) = match &arguments.file {
         Some(path) => {
-            let new = fleet
-                .own
-                .with_fleet_file(&fleet.env, path, &read_text(path)?)?;
+            let new = own.with_fleet_file(&session.environment, path, &read_text(path)?)?;
             (path.display().to_string(), new)
         }
-        None => (own_source(&fleet.own), fleet.own.clone()),
+        None => (own_source(own), own.clone()),
     };
+    let fleet = Fleet::read(session).await?;
     output::warnings(&new.warnings);
     let comparison = Comparison {
         now: fleet.source(),

@@ -14,6 +14,7 @@ use crate::{
     input::read_text,
     output,
     render::table::Width,
+    session::Session,
 };
 
 #[derive(Debug, clap::Args)]
@@ -29,16 +30,17 @@ pub(super) struct Arguments {
     yes: bool,
 }
 
-pub(super) async fn run(arguments: Arguments, fleet: &Fleet) -> Result<Exit, CommandError> {
+pub(super) async fn run(arguments: Arguments, session: Session) -> Result<Exit, CommandError> {
     match &arguments.file {
-        Some(path) => push(path, arguments.yes, fleet).await,
-        None => clear(arguments.yes, fleet).await,
+        Some(path) => push(path, arguments.yes, session).await,
+        None => clear(arguments.yes, &Fleet::read(session).await?).await,
     }
 }
 
-async fn push(path: &Path, yes_option: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
+async fn push(path: &Path, yes_option: bool, session: Session) -> Result<Exit, CommandError> {
     let text = read_text(path)?;
-    let new = fleet.own.to_push(&fleet.env, path, &text)?;
+    // The file is checked before Redis is called.
+    let new = session.config.to_push(&session.environment, path, &text)?;
     if text.trim().is_empty() {
         return Err(CommandError::Input(format!(
             "{} is empty; to remove the pushed configuration, run `longshore config push --clear`",
@@ -46,6 +48,7 @@ async fn push(path: &Path, yes_option: bool, fleet: &Fleet) -> Result<Exit, Comm
         )));
     }
     output::warnings(&new.warnings);
+    let fleet = Fleet::read(session).await?;
     if let Some(PushedConfig { version, .. }) = fleet.pushed.as_ref().filter(|old| old.text == text)
     {
         output::line(format_args!("Already pushed, as version {version}."));
