@@ -93,21 +93,18 @@ fn one(
         queue,
         job: job.clone().unwrap_or_default(),
     };
-    let mut faults = Vec::new();
-    let definition = CronDefinition::read(&written)
-        .map_err(|wrong| faults.extend(wrong.0))
-        .ok();
+    // The job is checked even if nobody knows its name.
+    let any_name = name.clone().or_else(|| CronName::parse("unnamed").ok());
+    let read = match any_name.filter(|_| job.is_some()) {
+        Some(name) => CronDefinition::read_checked(&written, &name, limits),
+        None => CronDefinition::read(&written),
+    };
+    let (definition, mut faults) = match read {
+        Ok(definition) => (Some(definition), Vec::new()),
+        Err(wrong) => (None, wrong.0),
+    };
     // What the timing lacks may be in a setting that could not be read.
-    faults.retain(|fault| is_resolved || matches!(fault.field, "missed" | "queue"));
-    // The job is checked even if nobody knows its name or when it runs.
-    if job.is_some() {
-        let name = name.clone().or_else(|| CronName::parse("unnamed").ok());
-        let definition = definition.clone().or_else(|| any_time(&written));
-        if let (Some(name), Some(definition)) = (name, definition) {
-            let checked = definition.check(&name, limits);
-            faults.extend(checked.err().into_iter().flat_map(|wrong| wrong.0));
-        }
-    }
+    faults.retain(|fault| is_resolved || matches!(fault.field, "missed" | "queue" | "job"));
     let is_valid = faults.is_empty() && is_resolved && job.is_some();
     let of = name
         .as_ref()
@@ -117,16 +114,6 @@ fn one(
         r.problem_at(&raw.near(&fault), text);
     }
     Some((name?, definition.filter(|_| is_valid)?))
-}
-
-/// The same job at any time.
-fn any_time(written: &CronDefinitionText) -> Option<CronDefinition> {
-    let written = CronDefinitionText {
-        every: Some("1h".to_owned()),
-        job: written.job.clone(),
-        ..CronDefinitionText::default()
-    };
-    CronDefinition::read(&written).ok()
 }
 
 fn cron_name(r: &mut Reader<'_>, raw: &RawCron, name: Option<String>) -> Option<CronName> {

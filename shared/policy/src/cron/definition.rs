@@ -1,5 +1,7 @@
 //! The definition of a recurring job.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use longshore_protocol::{
@@ -133,6 +135,29 @@ impl CronDefinition {
                 Err(CronFaults(timing.chain(others).collect()))
             }
         }
+    }
+
+    /// Parses a written definition and checks the job in it. The error has what is wrong with either.
+    pub fn read_checked(
+        written: &CronDefinitionText,
+        name: &CronName,
+        limits: &MessageLimits,
+    ) -> Result<Self, CronFaults> {
+        let mut faults = match Self::read(written) {
+            Ok(definition) => return definition.check(name, limits).map(|()| definition),
+            Err(faults) => faults,
+        };
+        // The job is checked whenever it runs.
+        let job_alone = Self {
+            timing: Timing::Every(Duration::from_hours(1)),
+            missed: Missed::Once,
+            queue: QueueName::default(),
+            job: written.job.clone(),
+        };
+        if let Err(of_job) = job_alone.check(name, limits) {
+            faults.0.extend(of_job.0);
+        }
+        Err(faults)
     }
 
     /// The written form of the definition.

@@ -314,6 +314,29 @@ fn a_tick_has_its_id_and_says_which_it_is() {
 }
 
 #[test]
+fn all_faults_are_told_at_once() {
+    let mut written = written(&json!({"prompt": "Hi", "timeout": "soon", "max_tokens": 0}));
+    (written.schedule, written.timezone) = (Some("daily".to_owned()), Some("Berlin".to_owned()));
+    written.missed = Some("never".to_owned());
+    let faults = CronDefinition::read_checked(&written, &name(), &MessageLimits::default());
+    let faults = faults.unwrap_err().0;
+    let places: Vec<_> = faults
+        .iter()
+        .map(|fault| (fault.field, fault.job_field.as_deref()))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            ("schedule", None),
+            ("timezone", None),
+            ("missed", None),
+            ("job", Some("max_tokens")),
+            ("job", Some("timeout")),
+        ]
+    );
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_field() {
     let told = |change: &dyn Fn(&mut CronDefinitionText), job: serde_json::Value| {
         let mut written = written(&job);

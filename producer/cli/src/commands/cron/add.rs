@@ -57,10 +57,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let name = &arguments.name;
-    let definition = definition(&arguments)?;
     let limits = &session.config.limits;
-    definition
-        .check(name, limits)
+    let definition = CronDefinition::read_checked(&written(&arguments)?, name, limits)
         .map_err(|wrong| option_error(&wrong))?;
     let broker = session.broker().await?;
     let is_configured = session.fleet_config(&broker).await?.cron.contains_key(name);
@@ -93,7 +91,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-fn definition(arguments: &Arguments) -> Result<CronDefinition, CommandError> {
+fn written(arguments: &Arguments) -> Result<CronDefinitionText, CommandError> {
     let job = match (&arguments.job, arguments.prompt.clone()) {
         (Some(path), _) => {
             let what = format!("--job {}", path.display());
@@ -110,15 +108,14 @@ fn definition(arguments: &Arguments) -> Result<CronDefinition, CommandError> {
         }
         (None, prompt) => prompt_fields(read_prompt(prompt.unwrap_or_default())?),
     };
-    let written = CronDefinitionText {
+    Ok(CronDefinitionText {
         schedule: arguments.schedule.clone(),
         every: arguments.every.clone(),
         timezone: arguments.timezone.clone(),
         missed: Some(arguments.missed.clone()),
         queue: Some(arguments.queue.clone()),
         job,
-    };
-    CronDefinition::read(&written).map_err(|wrong| option_error(&wrong))
+    })
 }
 
 fn prompt_fields(prompt: String) -> Map<String, Value> {
