@@ -23,6 +23,7 @@ mod cron;
 mod dead_letters;
 mod dev;
 mod docs;
+mod documents;
 mod failures;
 mod first_job;
 mod identity;

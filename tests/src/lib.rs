@@ -2,4 +2,5 @@
 
 pub mod bench;
 pub mod dead_letters;
+mod documents;
 pub mod stack;

@@ -36,6 +36,8 @@ pub use self::{
 };
 use longshore_simulator::{Settings, Simulator};
 
+use crate::documents;
+
 /// How often a condition is checked.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -366,15 +368,17 @@ impl Launcher {
         Ok(command)
     }
 
-    /// Runs the `longshore` command to its end.
+    /// Runs the `longshore` command to its end. What it prints as JSON must fit its schema.
     pub async fn longshore(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
         let mut command = tokio::process::Command::from(self.command("longshore")?);
         let output = command.args(arguments).output().await?;
-        Ok(Ran {
+        let ran = Ran {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        };
+        documents::check(arguments, &ran.stdout);
+        Ok(ran)
     }
 }
 

@@ -53,7 +53,6 @@ fn a_file_becomes_a_chain_of_steps() {
         {
           "area": "docs",
           "metadata": {
-            "id": "MY-TASK-001",
             "repo": "acme/app",
             "task_id": "MY-TASK-001"
           },
@@ -66,7 +65,6 @@ fn a_file_becomes_a_chain_of_steps() {
           "area": "core",
           "complexity": "complex",
           "metadata": {
-            "id": "MY-TASK-002",
             "task_id": "MY-TASK-002"
           },
           "name": "MY_TASK_002",
