@@ -140,6 +140,8 @@ fn a_section_that_cannot_be_read_is_neither_missing_nor_unknown() {
         "liveness: { heartbeat_every: 6s, heartbeat_ttl: long }\n",
         "queues: { default: 1 }\n",
         "tenants: 7\n",
+        "providers: { openai: { rate_limit_delay: { min: 20s, max: soon } } }\n",
+        "providers: { openai: { limits: { max_concurrent: [4] } }, anthropic: { account: openai, limits: { max_concurrent: 4 } } }\n",
         "model: gpt-4o\n",
         "retri: 5\n",
     ] {

@@ -280,7 +280,15 @@ fn pace(
         min: min.unwrap_or(PACE.min),
         max: max.unwrap_or(PACE.max),
     };
-    if pace.min > pace.max {
+    let written = [
+        "rate_limit_delay.min",
+        "rate_limit_delay.max",
+        "min_delay",
+        "max_delay",
+    ];
+    let written = written.map(|field| (value.at)(field));
+    let is_valid = value.r.is_valid(&written.each_ref().map(String::as_str));
+    if pace.min > pace.max && is_valid {
         let text = format!(
             "`{}` is from {} to {}; expected the shorter time first",
             (value.at)("rate_limit_delay"),

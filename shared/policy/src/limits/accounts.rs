@@ -86,6 +86,12 @@ fn value<T>(
     r.value(&format!("{at}.{name}"), written?, form)
 }
 
+/// Whether the limits of these providers are what their author wrote.
+fn are_valid(r: &Reader<'_>, providers: [&PlatformName; 2]) -> bool {
+    let sections = providers.map(|name| format!("providers.{name}.limits"));
+    r.is_sound(&sections.each_ref().map(String::as_str))
+}
+
 /// Gives all providers of an account the limits that stand at one of them; `written` finds what stands
 /// at a provider. Limits that stand at several must be equal.
 pub fn share_accounts<'a>(
@@ -105,6 +111,7 @@ pub fn share_accounts<'a>(
         {
             None => first.push((provider.clone(), text)),
             Some((other, _)) if other.limits == provider.limits => {}
+            Some((other, _)) if !are_valid(r, [&other.name, &provider.name]) => {}
             Some((other, line)) => {
                 let problem = format!(
                     "`providers.{}.limits` differs from `providers.{}.limits` ({}), and both use the \

@@ -130,8 +130,11 @@ impl Written {
 
     /// The chain, or all that is wrong with it by itself.
     pub(super) fn parse_chain(&self, limits: &MessageLimits) -> Result<Chain, CommandError> {
-        Chain::from_json(self.json.clone(), limits)
-            .map_err(|bad| self.error(None, &bad.faults, &[]))
+        match Chain::from_json(self.json.clone(), limits) {
+            Ok(chain) if self.repeated.is_empty() => Ok(chain),
+            Ok(_) => Err(self.error(None, &[], &[])),
+            Err(bad) => Err(self.error(None, &bad.faults, &[])),
+        }
     }
 
     /// All that is wrong, in the order of the lines. A misspelt field explains what is missing.
@@ -430,6 +433,19 @@ on_complete: { webhook: https://example.com/x }
         chain: steps need one another in a circle: a → b → a
         chain: --id: the document already has the id `own`; remove one of the two
         "#);
+    }
+
+    #[test]
+    fn a_graph_is_drawn_of_a_valid_document_alone() {
+        let drawn = |text: &str| {
+            let written = Written::parse("chain", text.to_owned()).unwrap();
+            let chain = written.parse_chain(&MessageLimits::default());
+            chain.map(|_| ()).map_err(|error| error.to_string())
+        };
+        // It needs no platform that exists.
+        assert!(drawn("steps: [{ name: a, prompt: x, platform: skynet }]\n").is_ok());
+        assert_snapshot!(drawn("steps:\n  - name: a\n    prompt: x\n    name: b\n").unwrap_err(), @"chain:4: `name` is set twice, first on line 2; remove one");
+        assert_snapshot!(drawn("steps:\n  - name: a\n").unwrap_err(), @"chain:2: step `a`: field `prompt`: expected `prompt`, or `messages`, but got neither");
     }
 
     #[test]
