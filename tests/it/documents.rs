@@ -1,8 +1,4 @@
 //! Every command that prints JSON prints what `docs/commands.schema.json` describes. `Stack::longshore` compares them.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on says where"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

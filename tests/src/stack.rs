@@ -377,7 +377,7 @@ impl Launcher {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         };
-        documents::check(arguments, &ran.stdout);
+        documents::check(arguments, &ran.stdout)?;
         Ok(ran)
     }
 }

@@ -144,7 +144,7 @@ async fn files_are_checked_before_services() {
         ("submit -p x --platform skynet", "--platform: "),
         ("run --tasks missing.yaml", "missing.yaml cannot be read: "),
         ("chain run missing.json", "missing.json cannot be read: "),
-        ("chain run chain.json", "chain.json: "),
+        ("chain run chain.json", "chain.json:1: "),
         (
             "cron add nightly --schedule @daily --job missing.json",
             "--job missing.json: ",

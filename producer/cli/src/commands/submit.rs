@@ -25,7 +25,6 @@ use crate::{
     output::{self, Format},
     result_file::OutputFile,
     session::Session,
-    waiting::missing_worker,
 };
 
 #[derive(Debug, Args)]
@@ -163,6 +162,14 @@ async fn check_names(
     client: &Client,
     session: &Session,
 ) -> Result<(), CommandError> {
+    let routing = &envelope.routing;
+    let is_plain = arguments.model.is_none()
+        && routing.risk.is_none()
+        && routing.complexity.is_none()
+        && envelope.task_type == DEFAULT_TYPE;
+    if is_plain {
+        return Ok(());
+    }
     // A pushed configuration may have models and words that the local one lacks.
     let config = session.fleet_config_or_own(client.broker()).await?;
     if let Some(model) = &arguments.model {
@@ -176,11 +183,6 @@ async fn check_names(
             "no rule names the type `{}`; did you mean `{near}`?",
             envelope.task_type
         ));
-    }
-    if arguments.detach
-        && let Some(missing) = missing_worker(client.broker(), client.queue_name()).await?
-    {
-        output::warning(format_args!("{missing}; the task waits"));
     }
     Ok(())
 }

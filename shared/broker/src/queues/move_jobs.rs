@@ -1,8 +1,8 @@
 //! Moves available jobs to another queue.
 
-use chrono::Utc;
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    clock::local_time,
     id::{EntryId, JobId, QueueName},
 };
 
@@ -33,7 +33,7 @@ impl Queues<'_> {
             call.arg(self.broker.keys().prefix()).arg(to.as_str());
             for entry_id in page {
                 let (queue, entry) = entry_id.parts();
-                let received = entry_id.received_at().unwrap_or_else(Utc::now);
+                let received = entry_id.received_at().unwrap_or_else(local_time);
                 let fresh = Checkpoint::fresh(JobId::from_entry(entry_id), received);
                 call.arg(queue).arg(entry).arg(checkpoint_json(&fresh)?);
             }

@@ -52,7 +52,7 @@ pub(in crate::commands) async fn run(
         Format::Text if result == "unknown" => output::error(&text),
         Format::Text => output::line(&text),
         Format::Json => {
-            output::json(&json!({"id": id, "chain_id": id, "result": result, "text": text}))
+            output::json(&json!({"id": id, "chain_id": id, "result": result, "text": text}));
         }
     }
     Ok(Exit::success_if(result == "asked"))
