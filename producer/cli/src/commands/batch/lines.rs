@@ -93,7 +93,8 @@ mod tests {
         assert_eq!(seen.recv().unwrap(), b"1\n");
         drop(read);
         let mut taken = 0_usize;
-        while lines.write("x".to_owned()).await {
+        // As long as the buffer, so that none is taken into it.
+        while lines.write("x".repeat(1 << 16)).await {
             taken += 1;
         }
         assert!(taken <= AHEAD + 1, "{taken}");

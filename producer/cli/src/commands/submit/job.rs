@@ -3,12 +3,12 @@
 use longshore_client::Job;
 use longshore_policy::catalog::Catalog;
 use longshore_protocol::envelope::{FIELDS, MessageLimits};
-use longshore_settings::suggest::closest;
 use serde_json::Value;
 
 use super::Arguments;
 use crate::{
     error::CommandError,
+    input::unknown_field,
     options::{self, Assignment, check_platform},
 };
 
@@ -107,9 +107,7 @@ pub(super) fn other_field(text: &str) -> Result<Assignment, String> {
         ));
     }
     if !FIELDS.contains(&field) {
-        let near = closest(field, FIELDS.iter().copied());
-        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        return Err(format!("no field `{field}`{hint}"));
+        return Err(unknown_field(field, FIELDS));
     }
     Ok(assignment)
 }
@@ -213,7 +211,7 @@ mod tests {
         let wrong = ["temprature=1", "max_tokens=5", "temperature"];
         let wrong = wrong.map(|text| other_field(text).unwrap_err());
         assert_snapshot!(wrong.join("\n"), @"
-        no field `temprature`; did you mean `temperature`?
+        unknown field `temprature`; did you mean `temperature`?
         field `max_tokens` has an option of its own: --max-tokens
         expected FIELD=VALUE, such as timeout=60, but got `temperature`
         ");
