@@ -86,6 +86,32 @@ async fn complete(stack: &Stack, jobs: usize, job: &Value) {
     stack.successes(&ids).await.unwrap();
 }
 
+/// A budget with room for three jobs, not for a fourth.
+const ROOM_FOR_THREE: &str = "budgets: [{name: b, scope: overall, limit_usd: 0.13, per: ever, kind: hard, at_limit: dead_letter}]";
+
+/// Until this is rolled back, the ledger can be read, and nothing is recorded.
+async fn hold_records(stack: &Stack) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let postgres = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
+    let mut busy = postgres.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE attempts IN EXCLUSIVE MODE")
+        .execute(&mut *busy)
+        .await
+        .unwrap();
+    busy
+}
+
+async fn waits(stack: &Stack, id: &[JobId]) {
+    let ended = tokio::time::timeout(Duration::from_secs(5), stack.outcomes(id)).await;
+    assert!(ended.is_err(), "{ended:?}");
+}
+
+/// Waits until the job has ended because three others used the budget.
+async fn is_refused(stack: &Stack, id: &[JobId]) {
+    let ends = stack.outcomes(id).await.unwrap();
+    assert_eq!(ends[0].state, JobState::Discarded, "{ends:?}");
+    uses(stack, "0.12075").await;
+}
+
 async fn check_books(stack: &Stack) {
     stack.recorded().await.unwrap();
     stack.books().await.unwrap().balance();
@@ -146,25 +172,39 @@ async fn jobs_wait_until_the_ledger_has_the_calls_that_have_ended() {
     let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
     complete(&stack, 1, &job()).await;
     stack.recorded().await.unwrap();
-    let postgres = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
-    // It can be read, and nothing is recorded.
-    let mut busy = postgres.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE attempts IN EXCLUSIVE MODE")
-        .execute(&mut *busy)
-        .await
-        .unwrap();
+    let busy = hold_records(&stack).await;
     complete(&stack, 2, &job()).await;
 
-    let budget = "budgets: [{name: b, scope: overall, limit_usd: 0.13, per: ever, kind: hard, at_limit: dead_letter}]";
-    reconfigure(&stack, &[&worker, &scheduler], budget).await;
+    reconfigure(&stack, &[&worker, &scheduler], ROOM_FOR_THREE).await;
     let id = stack.enqueue(&[job().to_string()]).await.unwrap();
     // Without what is not recorded, there would be room for it.
-    let ended = tokio::time::timeout(Duration::from_secs(5), stack.outcomes(&id)).await;
-    assert!(ended.is_err(), "{ended:?}");
+    waits(&stack, &id).await;
     busy.rollback().await.unwrap();
-    let ends = stack.outcomes(&id).await.unwrap();
-    assert_eq!(ends[0].state, JobState::Discarded, "{ends:?}");
-    uses(&stack, "0.12075").await;
+    is_refused(&stack, &id).await;
+    check_books(&stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_wait_for_the_scheduler_that_replaces_a_dead_leader() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    configure(&stack, "");
+    let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
+    complete(&stack, 3, &job()).await;
+    let busy = hold_records(&stack).await;
+    reconfigure(&stack, &[&worker, &scheduler], ROOM_FOR_THREE).await;
+    drop(scheduler);
+    eventually("the lease of the dead leader expires", || async {
+        let is_elected = stack.broker.leader().is_elected().await?;
+        anyhow::ensure!(!is_elected);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let id = stack.enqueue(&[job().to_string()]).await.unwrap();
+    waits(&stack, &id).await;
+    busy.rollback().await.unwrap();
+    let _successor = stack.scheduler().unwrap();
+    is_refused(&stack, &id).await;
     check_books(&stack).await;
 }
 

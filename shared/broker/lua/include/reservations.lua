@@ -14,8 +14,8 @@
 --
 -- A limit of money that is new or counts something else than before has no room until the leading scheduler has added
 -- what the ledger knows (correct_windows.lua): what was spent before would be spent once more. `{ns}:limits` holds, by
--- limit, the definition that is in force, and JSON. Without a leader, and after a minute at the latest, jobs go ahead;
--- the meter then holds `since` (ms), from when on it counts.
+-- limit, the definition that is in force, and JSON. Where no scheduler has ever led, and after a minute at the latest, jobs
+-- go ahead; the meter then holds `since` (ms), from when on it counts.
 --
 -- Needs     meters
 -- Provides  BOOK_AHEAD, check_room, is_over, is_used_up, open_window, reserve_all
@@ -55,7 +55,8 @@ local function is_awaited(amount, definition, now)
     if definition then redis.call('HSET', key, 'definition', amount[9] or '') end
     return false
   end
-  if redis.call('EXISTS', NS .. ':leader') == 0 then return false end
+  -- Not the lease: it expires when a leader dies, and the next one corrects the meter.
+  if redis.call('EXISTS', NS .. ':leader:token') == 0 then return false end
   local awaited_since = redis.call('HGET', key, 'awaited_since')
   if not awaited_since then
     redis.call('HSET', key, 'awaited_since', digits(now))
