@@ -1,6 +1,6 @@
 //! The JSON of a job's result, the same in all commands that print answers.
 
-use longshore_client::{JobId, JobState, Outcome, Usd};
+use longshore_client::{JobId, Outcome, Usd};
 use serde::Serialize;
 
 use crate::render::{money::exact, time::seconds_from_ms};
@@ -42,48 +42,17 @@ impl<'a> ResultDocument<'a> {
     }
 }
 
-/// The outcome of a message that made no call and stored no outcome of its own; `class` and `error` say why.
-pub(crate) fn outcome_without_calls(
-    id: JobId,
-    state: JobState,
-    class: &str,
-    error: String,
-) -> Outcome {
-    Outcome {
-        id,
-        state,
-        success: false,
-        output: None,
-        tool_calls: Vec::new(),
-        logprobs: None,
-        error: Some(error),
-        error_class: Some(class.to_owned()),
-        platform: None,
-        model: None,
-        finish_reason: None,
-        attempts: 0,
-        input_tokens: 0,
-        output_tokens: 0,
-        cached_tokens: 0,
-        reasoning_tokens: 0,
-        cost_usd: Usd::ZERO,
-        cost_estimated: false,
-        duration_ms: 0,
-        queued_ms: 0,
-        metadata: None,
-        warnings: Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use longshore_client::JobState;
+
     use super::*;
 
     #[test]
     fn a_result_has_every_field_of_an_outcome_and_the_old_names() {
         let id = JobId::parse("inv-1").unwrap();
         let error = "another job has the id".to_owned();
-        let outcome = outcome_without_calls(id, JobState::Discarded, "id_conflict", error);
+        let outcome = Outcome::without_calls(id, JobState::Discarded, "id_conflict", error);
         let document = ResultDocument::of_task(7, &outcome);
         insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap(), @r#"
         {

@@ -66,15 +66,27 @@ impl Outcome {
     /// What a producer gets that asks again for a completed job whose outcome has expired: how it ended, and nothing
     /// else.
     pub fn expired(id: JobId) -> Self {
+        let error = format!(
+            "the outcome of this job has expired; `longshore jobs show {id}` reads it from Postgres"
+        );
         Self {
-            error: Some(format!(
-                "the outcome of this job has expired; `longshore jobs show {id}` reads it from Postgres"
-            )),
-            error_class: Some("result_expired".to_owned()),
-            id,
-            state: JobState::Completed,
             success: true,
+            cost_estimated: true,
+            ..Self::without_calls(id, JobState::Completed, "result_expired", error)
+        }
+    }
+
+    /// The outcome of a message for which no call is known; `class` and `error` say why.
+    pub fn without_calls(id: JobId, state: JobState, class: &str, error: String) -> Self {
+        Self {
+            id,
+            state,
+            success: false,
             output: None,
+            tool_calls: Vec::new(),
+            logprobs: None,
+            error: Some(error),
+            error_class: Some(class.to_owned()),
             platform: None,
             model: None,
             finish_reason: None,
@@ -84,12 +96,10 @@ impl Outcome {
             cached_tokens: 0,
             reasoning_tokens: 0,
             cost_usd: Usd::ZERO,
-            cost_estimated: true,
+            cost_estimated: false,
             duration_ms: 0,
             queued_ms: 0,
             metadata: None,
-            tool_calls: Vec::new(),
-            logprobs: None,
             warnings: Vec::new(),
         }
     }

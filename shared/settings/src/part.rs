@@ -32,7 +32,7 @@ pub trait Part: Sized {
     /// Reads the node at `at`. What is wrong with its form becomes a problem.
     fn read(node: &Node, at: &At<'_>, found: &mut Found<'_>) -> Self;
 
-    /// What stands for a part that could not be read.
+    /// The placeholder for a part that could not be read.
     fn unreadable(line: Option<usize>) -> Self;
 }
 

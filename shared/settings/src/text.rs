@@ -29,7 +29,7 @@ impl Text {
         Self::new("", node.line())
     }
 
-    /// What stands for a value of the wrong form. It is not missing, and nothing more is reported about it.
+    /// The placeholder for a value of the wrong form. It is not missing, and nothing more is reported about it.
     pub fn unreadable(line: Option<usize>) -> Self {
         Self {
             line,

@@ -87,8 +87,8 @@ local function encode_items(key, step, room)
   return '[' .. table.concat(answers, ',') .. ']'
 end
 
--- The answers of the last steps as a JSON object, the only answer's outcome (nil = there are none or several), and how
--- many answers are left out.
+-- Returns the answers of the last steps as a JSON object; the outcome that holds the answer if there is exactly one, else
+-- nil; and how many answers are left out.
 local function encode_outputs(key, last)
   local room = {items = MOST_ITEMS, bytes = MOST_BYTES, left_out = 0}
   local members, only = {}, nil

@@ -4,8 +4,8 @@
 -- Provides  reopen_instance, reopen_chain
 
 -- Takes an instance out of the failed ones and corrects the counts; false when it did not fail, or the chain is
--- unknown. `resumes` says that its job goes on from the checkpoint of its dead letter. That counts what the job spent
--- before, and its end will report it once more.
+-- unknown. `resumes`: its job continues from the checkpoint of its dead letter. The checkpoint holds what the job
+-- spent before, and the job reports that again when it ends, so it is taken out of the chain's total here.
 local function reopen_instance(id, instance, resumes)
   local key = chain_key(id)
   local ended = redis.call('HGET', key .. ':failed', instance)

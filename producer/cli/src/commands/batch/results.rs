@@ -8,10 +8,7 @@ use std::{
 use longshore_client::{JobId, JobState, Outcome, TaskReport};
 use serde::{Serialize, Serializer, ser};
 
-use crate::{
-    error::CommandError,
-    result_document::{ResultDocument, outcome_without_calls},
-};
+use crate::{error::CommandError, result_document::ResultDocument};
 
 /// How one task ended.
 #[derive(Debug)]
@@ -54,7 +51,7 @@ impl TaskResult {
         class: &str,
         reason: String,
     ) -> Self {
-        let outcome = outcome_without_calls(id, state, class, reason);
+        let outcome = Outcome::without_calls(id, state, class, reason);
         Self { index, outcome }
     }
 }

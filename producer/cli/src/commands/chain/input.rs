@@ -107,7 +107,7 @@ impl Written {
             .as_ref()
             .map_or_else(|bad| bad.faults.clone(), |_| Vec::new());
         let of_config = config_faults(&document, config);
-        // What is wrong with a field by itself is told already.
+        // Of a field with a fault of its own, the configuration has nothing to add.
         let is_told = |told: &[ChainFault], fault: &ChainFault| {
             let mut told = told.iter();
             told.any(|other| other.step == fault.step && other.field == fault.field)

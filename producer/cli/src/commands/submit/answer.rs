@@ -11,7 +11,7 @@ use crate::{
         text::{or_dash, printable},
         time::seconds_from_ms,
     },
-    result_document::{ResultDocument, outcome_without_calls},
+    result_document::ResultDocument,
 };
 
 /// The result of a task; the document that `--output` and `--format json` write.
@@ -34,7 +34,7 @@ impl Answer {
     /// The answer to a message that never becomes a job: it is malformed, or its id belongs to another job.
     pub(super) fn refused(id: &JobId, code: &str, error: String) -> Self {
         let state = JobState::Discarded;
-        Self(outcome_without_calls(id.clone(), state, code, error))
+        Self(Outcome::without_calls(id.clone(), state, code, error))
     }
 
     pub(super) fn is_success(&self) -> bool {
