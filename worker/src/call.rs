@@ -130,13 +130,17 @@ async fn wait_for_turn(job: &Job, wait: Duration, context: &Context) -> Stage<()
 }
 
 /// What is to be said of a preferred platform that cannot be called, so that no other one answers, and costs, unnoticed.
-fn unavailable_platform(envelope: &Envelope, catalog: &Catalog) -> Option<String> {
+fn unavailable_platform(
+    envelope: &Envelope,
+    catalog: &Catalog,
+    called: &Candidate<'_>,
+) -> Option<String> {
     let why = match catalog.require_platform(envelope.platform.as_deref()?) {
         Ok(platform) if platform.is_on() => return None,
         Ok(platform) => platform.state(),
         Err(unknown) => unknown.to_string(),
     };
-    Some(format!("{why}; another platform was asked"))
+    Some(format!("{why}; called `{}` instead", called.provider.name))
 }
 
 /// The call that the provider receives. Fails if the deadline has passed. Notes in the job what the call goes without.
@@ -171,7 +175,7 @@ fn prepare_call(
     let left_out = asked.left_out_by(candidate.provider, candidate.model);
     let mut remarks: Vec<String> = left_out.iter().map(ToString::to_string).collect();
     remarks.extend(asked.remarks(catalog));
-    remarks.extend(unavailable_platform(envelope, catalog));
+    remarks.extend(unavailable_platform(envelope, catalog, candidate));
     let raised = job.progress().checkpoint.token_limit;
     remarks.extend(raised.map(|limit| {
         format!("`max_tokens` was raised to {limit}: an answer reached the limit before it could be used")
