@@ -38,6 +38,10 @@ impl WaitStatus {
         }
     }
 
+    pub(crate) fn line(&self) -> &str {
+        &self.line
+    }
+
     pub(crate) fn with_advice(self, advice: Option<String>) -> Self {
         Self { advice, ..self }
     }
@@ -62,10 +66,17 @@ pub(crate) struct StatusLine {
 
 impl StatusLine {
     pub(crate) fn show(&mut self, status: &WaitStatus, progress: &Progress) {
-        let WaitStatus { key, line, advice } = status;
+        if progress.is_visible() {
+            progress.set_message(status.line.clone());
+        }
+        self.announce(status, progress);
+    }
+
+    /// As [`StatusLine::show`], for a progress that shows the line beside other things.
+    pub(crate) fn announce(&mut self, status: &WaitStatus, progress: &Progress) {
+        let WaitStatus { key, advice, .. } = status;
         let is_new = self.said.as_ref() != Some(key);
         if progress.is_visible() {
-            progress.set_message(line.clone());
             // It has to be read whole, and longer than the line of progress stays.
             if let Some(advice) = advice.as_ref().filter(|_| is_new) {
                 progress.note(advice);
@@ -166,4 +177,15 @@ pub(crate) async fn missing_worker(
             hint.unwrap_or_default()
         ))
     })
+}
+
+/// Warns before a task is left in a queue that no worker has ever read. A producer's user may not look; it gets no warning.
+pub(crate) async fn warn_if_unread(broker: &Broker, queue: &QueueName) {
+    let is_read = broker.queues().has_been_read(queue).await;
+    // The check for workers scans the keys, so it is made for such a queue alone.
+    if let Ok(false) = is_read
+        && let Ok(Some(missing)) = missing_worker(broker, queue).await
+    {
+        output::warning(format_args!("{missing}; what you enqueue waits there"));
+    }
 }

@@ -3,6 +3,7 @@
 mod ahead;
 mod parked;
 mod status;
+mod waits;
 mod watch;
 
 use chrono::{DateTime, Utc};
@@ -13,8 +14,8 @@ use longshore_protocol::{clock::local_time, envelope::Envelope};
 
 use self::{ahead::count_ahead, parked::explain_parked};
 pub(crate) use self::{
-    parked::{describe_hold, find_hold, hold_with_remedy},
-    status::paused_queue,
+    parked::describe_hold,
+    waits::{Sampled, Waits, idle_queue},
     watch::JobWatch,
 };
 use crate::render::{

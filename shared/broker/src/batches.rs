@@ -314,26 +314,6 @@ impl Batches<'_> {
         Ok(tasks)
     }
 
-    /// The jobs of about `count` tasks that were enqueued and have not ended, after the cursor of the next ones (0 = the
-    /// end).
-    pub async fn open_jobs(
-        self,
-        batch: &ChainId,
-        cursor: u64,
-        count: usize,
-    ) -> Result<(u64, Vec<JobId>), BrokerError> {
-        let (next, found): (u64, Vec<(String, String)>) = redis::cmd("HSCAN")
-            .arg(self.broker.keys().chain_running(batch))
-            .arg(cursor)
-            .arg("COUNT")
-            .arg(count)
-            .query_async(&mut self.broker.shared())
-            .await
-            .map_err(|source| self.broker.failed(source))?;
-        let jobs = found.iter().filter_map(|(_, job)| JobId::parse(job).ok());
-        Ok((next, jobs.collect()))
-    }
-
     /// Some of the tasks that ended without success, in order.
     pub async fn failed_tasks(self, batch: &ChainId) -> Result<Vec<u32>, BrokerError> {
         let (_, found): (String, Vec<String>) = redis::cmd("HSCAN")

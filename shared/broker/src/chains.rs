@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use longshore_protocol::{
     chain::{ChainId, ChainKind, ChainState, Instance, StepName, StepState},
     event::ChainRecord,
-    id::JobId,
+    id::{JobId, QueueName},
     money::Usd,
     outcome::{ChainOutcome, Outcome},
 };
@@ -203,6 +203,37 @@ impl Chains<'_> {
             .query_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))
+    }
+
+    /// About `count` jobs of a chain or batch that were enqueued and have not ended, and the cursor of the next ones (0 =
+    /// the end).
+    pub async fn jobs_in_flight(
+        self,
+        chain: &ChainId,
+        cursor: u64,
+        count: usize,
+    ) -> Result<(u64, Vec<JobId>), BrokerError> {
+        let (next, found): (u64, Vec<(String, String)>) = redis::cmd("HSCAN")
+            .arg(self.broker.keys().chain_running(chain))
+            .arg(cursor)
+            .arg("COUNT")
+            .arg(count)
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let jobs = found.iter().filter_map(|(_, job)| JobId::parse(job).ok());
+        Ok((next, jobs.collect()))
+    }
+
+    /// The queue of a chain or batch; `None` if Redis stores neither.
+    pub async fn queue(self, id: &ChainId) -> Result<Option<QueueName>, BrokerError> {
+        let queue: Option<String> = redis::cmd("HGET")
+            .arg(self.broker.keys().chain(id))
+            .arg("queue")
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(queue.map(|queue| QueueName::from_stored(&queue)))
     }
 
     /// Whether an id is that of a chain or of a batch; `None` if Redis stores neither.

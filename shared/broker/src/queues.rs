@@ -11,7 +11,10 @@ use longshore_protocol::{
     id::{EntryId, QueueName, WorkerId},
     keys::{RETURNED, WORKERS_GROUP},
 };
-use redis::{AsyncCommands as _, RedisResult};
+use redis::{
+    AsyncCommands as _, RedisResult,
+    streams::{StreamInfoGroup, StreamInfoGroupsReply},
+};
 
 pub use self::reader::{DeliveredEntry, EntrySource, QueueReader, TenantEntry};
 pub use self::{depth::QueueDepth, move_jobs::MovedJob};
@@ -181,17 +184,27 @@ impl Queues<'_> {
 
     /// The newest entry of a queue that was delivered; later entries are new.
     pub async fn last_delivered(self, queue: &QueueName) -> Result<String, BrokerError> {
-        let found: RedisResult<redis::streams::StreamInfoGroupsReply> = self
+        let group = self.workers_group(queue).await?;
+        Ok(group.map_or_else(|| "0-0".to_owned(), |group| group.last_delivered_id))
+    }
+
+    /// Whether a worker has ever started to read a queue.
+    pub async fn has_been_read(self, queue: &QueueName) -> Result<bool, BrokerError> {
+        Ok(self.workers_group(queue).await?.is_some())
+    }
+
+    async fn workers_group(
+        self,
+        queue: &QueueName,
+    ) -> Result<Option<StreamInfoGroup>, BrokerError> {
+        let found: RedisResult<StreamInfoGroupsReply> = self
             .broker
             .shared()
             .xinfo_groups(self.broker.keys().queue(queue))
             .await;
         let groups = self.broker.if_present(found)?.map(|reply| reply.groups);
-        Ok(groups
-            .unwrap_or_default()
-            .into_iter()
-            .find(|group| group.name == WORKERS_GROUP)
-            .map_or_else(|| "0-0".to_owned(), |group| group.last_delivered_id))
+        let mut groups = groups.unwrap_or_default().into_iter();
+        Ok(groups.find(|group| group.name == WORKERS_GROUP))
     }
 
     /// The last entry id of a queue, which Redis or a producer has chosen; `None` if the queue does not exist.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use longshore_simulator::Faults;
-use longshore_tests::stack::prompts;
+use longshore_tests::stack::{eventually, prompts};
 use serde_json::Value;
 
 use super::{FAST_RETRY, Running, limited, painted, run, stack};
@@ -95,6 +95,79 @@ async fn a_queue_that_is_paused_or_that_nobody_reads_is_named() {
     let ran = submit.end().await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(ran.stderr.lines().count(), 3, "a line each: {}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_detached_task_in_a_queue_that_was_never_read_is_warned_of_first() {
+    let stack = stack("{}", "").await;
+    let _worker = stack.worker().unwrap();
+    run(&stack, "submit -p Hello").await;
+    let chain = r#"{"steps": [{"name": "one", "prompt": "x"}]}"#;
+    stack.write("chain.json", chain).unwrap();
+    stack.write("tasks.jsonl", r#"{"prompt": "x"}"#).unwrap();
+    for command in ["submit -p x", "chain run chain.json", "batch tasks.jsonl"] {
+        let detach = |queue: &str| format!("{command} --detach --queue {queue}");
+        let words = detach("defualt");
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let ran = stack.longshore(&words).await.unwrap();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let warning = "Warning: No running worker pulls from queue `defualt` (did you mean `default`?); what you enqueue \
+            waits there\n";
+        assert!(ran.stderr.contains(warning), "{ran:?}");
+        let words = detach("default");
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let ran = stack.longshore(&words).await.unwrap();
+        assert!(!ran.stderr.contains("Warning"), "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_says_what_its_steps_wait_for() {
+    let stack = stack("{}", "").await;
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    stack.simulator.set_faults(Some("a"), limited()).unwrap();
+    let step = |name: &str| {
+        format!(r#"{{"name": "{name}", "prompt": "x", "platform": "a", "fallback": false}}"#)
+    };
+    let chain = format!(r#"{{"steps": [{}, {}]}}"#, step("one"), step("two"));
+    stack.write("chain.json", &chain).unwrap();
+    let chain = Running::start(&stack, &["chain", "run", "chain.json", "--id", "held"]);
+    chain
+        .says("2 jobs wait for account a, on hold until ")
+        .await;
+    chain
+        .says("; `longshore resume provider a --now` ends the hold\n")
+        .await;
+    let shown = Running::on_terminal(&stack, "chain wait held");
+    eventually("the line below the tree", || async {
+        let shown = shown.stdout();
+        anyhow::ensure!(shown.contains("2 jobs wait for account a"), "{shown}");
+        anyhow::ensure!(shown.contains("ends the hold"), "{shown}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let_through(&stack, "a").await;
+    for command in [chain, shown] {
+        let ran = command.end().await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_names_the_pause_of_its_queue() {
+    let stack = stack("{}", "").await;
+    let _worker = stack.worker().unwrap();
+    let chain = r#"{"steps": [{"name": "one", "prompt": "[[hold]] x"}, {"name": "two", "prompt": "x", "needs": ["one"]}]}"#;
+    stack.write("chain.json", chain).unwrap();
+    let chain = Running::start(&stack, &["chain", "run", "chain.json"]);
+    stack.wait_for_calls(1).await.unwrap();
+    run(&stack, "pause queue default").await;
+    chain.says("Paused: queue default; ").await;
+    run(&stack, "resume queue default").await;
+    stack.simulator.release();
+    let ran = chain.end().await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

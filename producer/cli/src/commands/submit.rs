@@ -25,6 +25,7 @@ use crate::{
     output::{self, Format},
     result_file::OutputFile,
     session::Session,
+    waiting::warn_if_unread,
 };
 
 #[derive(Debug, Args)]
@@ -123,6 +124,9 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<E
     let client = session.client().await?.queue(queue);
     let envelope = options::check_job(&job, &limits)?;
     check_names(&arguments, &envelope, &client, session).await?;
+    if arguments.detach {
+        warn_if_unread(client.broker(), client.queue_name()).await;
+    }
     let receipt = client.enqueue(&job).await?;
     if arguments.detach {
         print_receipt(&receipt, arguments.format);

@@ -25,7 +25,7 @@ use crate::{
     options,
     output::{self, Format, ListFormat},
     session::Session,
-    waiting::Outage,
+    waiting::{Outage, warn_if_unread},
 };
 
 /// The pause before a failed call to Redis is repeated.
@@ -111,6 +111,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let count = task_count(tasks.count().into());
     Format::from(list_format).announce(format_args!("Loaded {count} from {source}"));
     note_earlier_run(&plan.id, before.as_ref());
+    if arguments.detach {
+        warn_if_unread(&broker, &plan.queue).await;
+    }
     enqueue(&client, &plan, &tasks).await?;
     if arguments.detach {
         print_detached(&plan.id, &tasks, list_format);

@@ -9,7 +9,11 @@ use super::{
     reader::ChainStatus,
     tree::{short_chain_tree, step_duration, step_state},
 };
-use crate::{output, render::progress::Progress};
+use crate::{
+    output,
+    render::progress::Progress,
+    waiting::{StatusLine, WaitStatus},
+};
 
 /// Maximum lines of the tree.
 const LINES: usize = 20;
@@ -18,6 +22,9 @@ pub(super) struct Live {
     tree: Progress,
     /// The steps whose ends were reported.
     reported: HashMap<StepName, StepState>,
+    /// What the steps wait for.
+    waiting: Option<WaitStatus>,
+    line: StatusLine,
 }
 
 impl Live {
@@ -26,13 +33,19 @@ impl Live {
         Self {
             tree: Progress::spinner("{msg}\n{spinner} {elapsed}", message),
             reported: HashMap::new(),
+            waiting: None,
+            line: StatusLine::default(),
         }
     }
 
     pub(super) fn show(&mut self, chain: &ChainStatus) {
         let now = local_time();
         if self.tree.is_visible() {
-            self.tree.set_message(short_chain_tree(chain, now, LINES));
+            let mut tree = short_chain_tree(chain, now, LINES);
+            if let Some(waiting) = &self.waiting {
+                tree = format!("{tree}\n{}", waiting.line());
+            }
+            self.tree.set_message(tree);
             return;
         }
         for step in &chain.steps {
@@ -54,6 +67,15 @@ impl Live {
                 output::note(format_args!("{}: {}{took}", step.name, step_state(step)));
             }
         }
+    }
+
+    /// Says what the steps wait for; `None` if they run.
+    pub(super) fn tell(&mut self, waiting: Option<WaitStatus>) {
+        match &waiting {
+            Some(status) => self.line.announce(status, &self.tree),
+            None => self.line.forget(),
+        }
+        self.waiting = waiting;
     }
 
     /// Prints a line above the tree.

@@ -18,6 +18,7 @@ use crate::{
     output::{self, Format},
     result_file::OutputFile,
     session::Session,
+    waiting::warn_if_unread,
 };
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +56,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         .transpose()?;
 
     let client = session.client().await?.queue(queue);
+    if arguments.detach {
+        warn_if_unread(client.broker(), client.queue_name()).await;
+    }
     let receipt = client.enqueue_chain(&chain).await?;
     if receipt.entry_id.is_none() {
         output::note("This chain was started before; showing its current state.");

@@ -1,8 +1,10 @@
-//! Waits for a chain to end.
+//! Waits for a chain to end, and says what its steps wait for.
 
 use std::time::{Duration, Instant};
 
-use longshore_client::{ChainReceipt, ChainSubmission};
+use longshore_broker::BrokerError;
+use longshore_client::{ChainReceipt, ChainSubmission, StepState};
+use longshore_protocol::clock::local_time;
 
 use super::{
     live::Live,
@@ -10,11 +12,15 @@ use super::{
 };
 use crate::{
     error::CommandError,
-    waiting::{EXPLAIN_AFTER, Outage, missing_worker, until_interrupted},
+    waiting::{EXPLAIN_AFTER, Outage, WaitStatus, WorkerCheck, missing_worker, until_interrupted},
+    why::{Sampled, Waits, idle_queue},
 };
 
 /// The pause between two reads.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// The pause between two looks at what the steps wait for.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How the wait ended.
 pub(super) enum WaitEnd {
@@ -41,6 +47,7 @@ pub(super) async fn watch_chain(
         outage: Outage::default(),
         explained: false,
         began: Instant::now(),
+        looks: Looks::default(),
     };
     if let Some(error) = watch.reader.ledger_error() {
         let warning = format!(
@@ -61,6 +68,18 @@ struct Watch<'a> {
     outage: Outage,
     explained: bool,
     began: Instant,
+    looks: Looks,
+}
+
+/// What is remembered from one look at the waiting steps to the next.
+#[derive(Default)]
+struct Looks {
+    last: Option<Instant>,
+    /// Where the next sample begins.
+    cursor: u64,
+    /// The steps and items that had ended.
+    ended: u64,
+    workers: WorkerCheck,
 }
 
 impl Watch<'_> {
@@ -93,10 +112,46 @@ impl Watch<'_> {
         };
         self.live.show(&chain);
         if !chain.state().is_final() {
+            self.explain(&chain).await;
             return Ok(None);
         }
         let last = self.reader.read_after_end().await?;
         Ok(Some(WaitEnd::Ended(Box::new(last.unwrap_or(chain)))))
+    }
+
+    /// Says what the steps wait for, if it is time to look.
+    async fn explain(&mut self, chain: &ChainStatus) {
+        let is_recent = |last: Instant| last.elapsed() < LOOK_EVERY;
+        if self.began.elapsed() < EXPLAIN_AFTER || self.looks.last.is_some_and(is_recent) {
+            return;
+        }
+        self.looks.last = Some(Instant::now());
+        // A user that may not read all of this waits without a word; the next read of the chain reports an outage.
+        if let Ok(waiting) = self.look(chain).await {
+            self.live.tell(waiting);
+        }
+    }
+
+    async fn look(&mut self, chain: &ChainStatus) -> Result<Option<WaitStatus>, BrokerError> {
+        let (broker, id) = (self.reader.client().broker(), self.reader.id());
+        let now = local_time();
+        let (next, waits) = Waits::sample(broker, id, self.looks.cursor, now).await?;
+        self.looks.cursor = next;
+        let ended = chain.steps.iter().map(|step| step.ended).sum();
+        let has_moved = std::mem::replace(&mut self.looks.ended, ended) != ended;
+        let sampled = Sampled {
+            noun: "job",
+            in_flight: in_flight(chain),
+            not_started: 0,
+        };
+        let status = waits.status(sampled, now);
+        if status.is_some() || has_moved {
+            return Ok(status);
+        }
+        match broker.chains().queue(id).await? {
+            Some(queue) => idle_queue(broker, &queue, &mut self.looks.workers, "job", now).await,
+            None => Ok(None),
+        }
     }
 
     /// Checks whether a worker has read the message.
@@ -122,4 +177,17 @@ impl Watch<'_> {
         }
         Ok(None)
     }
+}
+
+/// The jobs of the steps that run.
+fn in_flight(chain: &ChainStatus) -> u64 {
+    let running = chain
+        .steps
+        .iter()
+        .filter(|step| step.state == StepState::Running);
+    let jobs = running.map(|step| {
+        step.items
+            .map_or(1, |items| items.saturating_sub(step.ended))
+    });
+    jobs.sum()
 }

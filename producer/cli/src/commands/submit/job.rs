@@ -12,15 +12,17 @@ use crate::{
     options::{self, Assignment, check_platform},
 };
 
-/// The job that the options describe. Errors name the option.
+/// The job that the options describe. Errors name the option; all of them are reported at once.
 pub(super) fn from_arguments(
     arguments: &Arguments,
     catalog: &Catalog,
     limits: &MessageLimits,
 ) -> Result<Job, CommandError> {
-    if let Some(name) = &arguments.platform {
-        check_platform(name, catalog)
-            .map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
+    let mut problems = Vec::new();
+    if let Some(name) = &arguments.platform
+        && let Err(error) = check_platform(name, catalog)
+    {
+        problems.push(format!("--platform: {error}"));
     }
     // `reply` also with `--detach`: a later `submit --id` without it is then the same job, and gets its answer.
     let job = Job::prompt(&arguments.prompt)
@@ -51,18 +53,10 @@ pub(super) fn from_arguments(
     if let Some(delay) = arguments.delay {
         job = job.delay(delay);
     }
-    if let Some(text) = &arguments.metadata {
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            CommandError::Input(format!(
-                "--metadata: expected a JSON object, such as '{{\"asset_id\": 1}}': {error}"
-            ))
-        })?;
-        if !value.is_object() {
-            return Err(CommandError::Input(format!(
-                "--metadata: expected a JSON object, such as '{{\"asset_id\": 1}}', but got {value}"
-            )));
-        }
-        job = job.with("metadata", value);
+    match arguments.metadata.as_deref().map(parse_metadata) {
+        Some(Ok(metadata)) => job = job.with("metadata", metadata),
+        Some(Err(error)) => problems.push(format!("--metadata: {error}")),
+        None => {}
     }
     if arguments.no_fallback {
         job = job.fallback(false);
@@ -71,8 +65,23 @@ pub(super) fn from_arguments(
         let value: Value = serde_json::from_str(value.get()).unwrap_or_default();
         job = job.with(field, value);
     }
-    options::check_job(&job, limits).map_err(|error| name_set_field(error, &arguments.set))?;
-    Ok(job)
+    if let Err(error) = options::check_job(&job, limits) {
+        problems.push(name_set_fields(&error.to_string(), &arguments.set));
+    }
+    if problems.is_empty() {
+        Ok(job)
+    } else {
+        Err(CommandError::Input(problems.join("\n")))
+    }
+}
+
+fn parse_metadata(text: &str) -> Result<Value, String> {
+    const EXPECTED: &str = r#"expected a JSON object, such as '{"asset_id": 1}'"#;
+    match serde_json::from_str(text) {
+        Ok(Value::Object(members)) => Ok(Value::Object(members)),
+        Ok(other) => Err(format!("{EXPECTED}, but got {other}")),
+        Err(error) => Err(format!("{EXPECTED}: {error}")),
+    }
 }
 
 /// The fields that have options of their own, with these.
@@ -112,19 +121,16 @@ pub(super) fn other_field(text: &str) -> Result<Assignment, String> {
     Ok(assignment)
 }
 
-/// The error of a field that `--set` gave says so: there is no option of its name.
-fn name_set_field(error: CommandError, set: &[Assignment]) -> CommandError {
-    let CommandError::Input(text) = error else {
-        return error;
-    };
-    let lines = text.lines().map(|line| {
+/// The errors, with `--set` before the fields that it gave: they have no options of their own.
+fn name_set_fields(errors: &str, set: &[Assignment]) -> String {
+    let lines = errors.lines().map(|line| {
         let given = set.iter().find_map(|Assignment { field, .. }| {
             let rest = line.strip_prefix(&format!("--{}:", field.replace('_', "-")))?;
             Some(format!("--set {field}:{rest}"))
         });
         given.unwrap_or_else(|| line.to_owned())
     });
-    CommandError::Input(lines.collect::<Vec<_>>().join("\n"))
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -235,6 +241,16 @@ mod tests {
             refused(&["-p", "x", "--set", "temperature=hot"]),
             refused(&["-p", "x", "--metadata", "{"]),
             refused(&["-p", "x", "--metadata", "[1]"]),
+            refused(&[
+                "-p",
+                "",
+                "--platform",
+                "skynet",
+                "--metadata",
+                "7",
+                "--set",
+                "temperature=9",
+            ]),
             refused(&["-p", &"x".repeat(1 << 20)]),
         ];
         assert_snapshot!(wrong.join("\n"), @r#"
@@ -250,6 +266,10 @@ mod tests {
         --set temperature: expected a number from 0 to 2, but got "hot"
         --metadata: expected a JSON object, such as '{"asset_id": 1}': EOF while parsing an object at line 1 column 1
         --metadata: expected a JSON object, such as '{"asset_id": 1}', but got [1]
+        --platform: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
+        --metadata: expected a JSON object, such as '{"asset_id": 1}', but got 7
+        --prompt: expected text that is not empty, but got ""
+        --set temperature: expected a number from 0 to 2, but got 9
         expected a message of at most 1048576 bytes, but got 1048644
         "#);
     }

@@ -1,6 +1,5 @@
-use longshore_client::QueueName;
+use chrono::TimeDelta;
 use longshore_protocol::{
-    chain::ChainKind,
     checkpoint::{Checkpoint, PastAttempt},
     envelope::RawMessage,
     id::{AttemptId, EntryId, JobId},
@@ -13,23 +12,11 @@ fn now() -> DateTime<Utc> {
     "2026-12-01T12:00:00Z".parse().unwrap()
 }
 
-fn report(lines: u64, waiting: u64, completed: u64) -> BatchReport {
-    BatchReport {
-        kind: ChainKind::Batch,
-        state: ChainState::Running,
-        name: "orders.jsonl".to_owned(),
-        queue: QueueName::default(),
-        parallel: 5,
-        lines,
-        digest: String::new(),
-        waiting,
-        completed,
-        failed: 0,
-        cancelled: 0,
-        cost: "0".parse().unwrap(),
-        begun: now(),
-        put: now(),
-        ended: None,
+fn tasks(in_flight: u64, not_started: u64) -> Sampled {
+    Sampled {
+        noun: "task",
+        in_flight,
+        not_started,
     }
 }
 
@@ -68,8 +55,8 @@ fn waits(sampled: u64, jobs: &[ParkedJob], holds: &[AccountHold]) -> Waits {
     waits
 }
 
-fn said(waits: &Waits, report: &BatchReport) -> String {
-    let status = waits.status(report, now());
+fn said(waits: &Waits, sampled: Sampled) -> String {
+    let status = waits.status(sampled, now());
     status.map_or_else(|| "-".to_owned(), |status| status.to_string())
 }
 
@@ -84,17 +71,17 @@ fn tasks_are_grouped_by_what_they_wait_for() {
     let paused = parked("paused:type:research", None, None);
     let mixed = [limited.clone(), limited, failed, paused];
     let lines = [
-        said(&all, &report(120, 115, 0)),
-        said(&waits(5, &mixed, &[]), &report(5, 0, 0)),
-        said(&waits(20, &mixed, &[]), &report(5, 0, 0)),
+        said(&all, tasks(5, 115)),
+        said(&waits(5, &mixed, &[]), tasks(5, 0)),
+        said(&waits(20, &mixed, &[]), tasks(5, 0)),
     ];
     insta::assert_snapshot!(lines.join("\n"), @"
     5 tasks wait for gemini's requests a day until 2026-12-02 09:00 UTC; 115 not started
     2 tasks wait for the rate limit of openai for 32s more; 1 task waits for the next attempt after a failure (overloaded at openai) for 12s more; 1 task waits for type research to be resumed
     -
     ");
-    assert!(all.resets(now()).all_wait);
-    assert!(!waits(5, &mixed, &[]).resets(now()).all_wait);
+    assert!(all.all_wait());
+    assert!(!waits(5, &mixed, &[]).all_wait());
 }
 
 #[test]
@@ -107,8 +94,7 @@ fn a_hold_is_named_with_its_remedy_and_a_sample_stands_for_all() {
     };
     let held = vec![parked("time", Some(3 * 3600), None); 10];
     let sample = waits(20, &held, &[hold]);
-    insta::assert_snapshot!(said(&sample, &report(1000, 0, 800)), @"about 100 tasks wait for account gemini, on hold until 2026-12-01 15:00 UTC; account gemini on hold until 2026-12-01T15:00:00Z (Quota exceeded); `longshore resume provider gemini --now` ends the hold");
-    let resets = sample.resets(now());
-    assert_eq!(resets.last, Some(TimeDelta::hours(3)));
-    assert!(!resets.all_wait);
+    insta::assert_snapshot!(said(&sample, tasks(200, 0)), @"about 100 tasks wait for account gemini, on hold until 2026-12-01 15:00 UTC; account gemini on hold until 2026-12-01T15:00:00Z (Quota exceeded); `longshore resume provider gemini --now` ends the hold");
+    assert_eq!(sample.ends().max(), Some(now() + TimeDelta::hours(3)));
+    assert!(!sample.all_wait());
 }
