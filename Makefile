@@ -63,8 +63,8 @@ deny: ## Check the licenses and the sources of dependencies (installs cargo-deny
 	cargo deny check licenses bans sources
 
 # Each test compares a generated part of the documents, or writes it if the variable is set.
-docs: ## Write the generated parts of docs/ (help texts, settings)
-	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore -p longshore-config -- docs:: reference::
+docs: ## Write the generated parts of docs/ (help texts, settings, metrics)
+	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore -p longshore-config -p longshore-service -- docs:: reference::
 
 schema: ## Write migrations/schema.sql from the migrations (needs Postgres)
 	LONGSHORE_WRITE_SCHEMA=1 cargo test -p longshore-ledger schema_sql_is_up_to_date

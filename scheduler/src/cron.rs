@@ -12,6 +12,7 @@ use longshore_broker::{Broker, BrokerError, CronFence, LeaderToken, NextTick};
 use longshore_config::Config;
 use longshore_policy::cron::{RunReason, step};
 use longshore_protocol::id::CronName;
+use longshore_service::instruments::{CRON_TICKS, CRON_TICKS_SKIPPED};
 use longshore_service::live_config::LiveConfig;
 
 /// Recurring jobs that one round considers.
@@ -136,12 +137,11 @@ async fn enqueue_ticks(
 
 fn report_tick(name: &CronName, due: DateTime<Utc>, run: Option<DateTime<Utc>>, skipped: u64) {
     if let Some(tick) = run {
-        metrics::counter!("longshore_cron_ticks_total", "cron" => name.to_string()).increment(1);
+        CRON_TICKS.add([name.as_str()], 1);
         tracing::debug!(cron = %name, %tick, "recurring job enqueued");
     }
     if skipped > 0 {
-        metrics::counter!("longshore_cron_ticks_skipped_total", "cron" => name.to_string())
-            .increment(skipped);
+        CRON_TICKS_SKIPPED.add([name.as_str()], skipped);
         tracing::warn!(
             cron = %name,
             skipped,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use longshore_broker::{Broker, BrokerError};
+use longshore_service::instruments::ATTEMPTS_LOST;
 use longshore_service::live_config::LiveConfig;
 
 use crate::duty::Timer;
@@ -30,7 +31,7 @@ impl DeadWorkers {
         let missing_for = live.current().liveness.missing_for();
         for queue in &broker.queues().registered().await? {
             let recovered = broker.workers().recover(queue, missing_for).await?;
-            metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
+            ATTEMPTS_LOST.add([], recovered.lost as u64);
         }
         Ok(())
     }

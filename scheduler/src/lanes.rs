@@ -7,6 +7,7 @@ use std::{
 
 use longshore_broker::{Broker, BrokerError};
 use longshore_service::backoff::{Backoff, Schedule};
+use longshore_service::instruments::JOBS_PROMOTED;
 use tokio::sync::Notify;
 
 use crate::duty::Background;
@@ -73,7 +74,7 @@ impl Lanes {
             }
             more = true;
         }
-        metrics::counter!("longshore_jobs_promoted_total").increment(released.jobs as u64);
+        JOBS_PROMOTED.add([], released.jobs as u64);
         let due_in = released.again.unwrap_or(self.scan_every);
         self.due = (!more).then(|| Instant::now() + due_in.min(self.scan_every));
         Ok(())

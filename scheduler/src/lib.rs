@@ -23,6 +23,8 @@ mod alerts;
 
 mod dead_letters;
 
+mod gauges;
+
 mod maintenance;
 
 pub use self::scheduler::Scheduler;

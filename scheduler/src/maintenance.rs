@@ -8,6 +8,7 @@ use longshore_broker::{Broker, BrokerError, OrphansRemoved};
 use longshore_ledger::{Ledger, LedgerError, Prunable};
 use longshore_policy::retention::Retention;
 use longshore_protocol::clock::local_time;
+use longshore_service::instruments::ORPHANS;
 
 use crate::duty::{Background, Leading, Timer};
 
@@ -57,7 +58,7 @@ fn report_swept(swept: &OrphansRemoved) {
     }
     let orphans = swept.journal.len() + swept.slots.len() + swept.holders.len();
     if orphans > 0 {
-        metrics::counter!("longshore_orphans_reclaimed_total").increment(orphans as u64);
+        ORPHANS.add([], orphans as u64);
         tracing::warn!(
             attempts = ?swept.journal,
             slots = ?swept.slots,

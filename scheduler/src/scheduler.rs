@@ -18,6 +18,7 @@ use crate::{
     dead_letters::{apply_replay_rules, expire_dead_letters},
     dead_workers::DeadWorkers,
     duty::{Background, Leading},
+    gauges::publish_gauges,
     lanes::{self, Lanes},
     leader::Leadership,
     limits::follow_limits,
@@ -96,6 +97,7 @@ impl Background {
         duties.spawn(lanes::listen_for_wake_ups(self.clone(), wake.clone())); // always
         duties.spawn(follow_limits(self.clone(), secs(1))); // every second
         duties.spawn(apply_replay_rules(self.clone(), secs(1))); // every second
+        duties.spawn(publish_gauges(self.clone(), secs(10))); // every 10 s
         duties.spawn(expire_dead_letters(self.clone(), secs(60))); // every minute
         duties.spawn(sweep_orphans(self.clone(), secs(60))); // every minute
         duties.spawn(prune_ledger(self.clone(), secs(600))); // every 10 minutes

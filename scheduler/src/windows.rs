@@ -6,6 +6,7 @@ use longshore_broker::{Broker, BrokerError};
 use longshore_config::Config;
 use longshore_policy::limits::{Budget, MeterName};
 use longshore_protocol::event::AlertRecord;
+use longshore_service::instruments::QUOTA_ALERTS;
 use longshore_service::live_config::LiveConfig;
 
 use crate::{alerts::Deliveries, duty::Timer};
@@ -67,8 +68,7 @@ fn report_alert(alert: &AlertRecord) {
     let meter = MeterName::parse(&alert.meter);
     let threshold = alert.threshold.to_string();
     // Without tenant and chain: there may be millions of them.
-    let labels = [("meter", meter.shared()), ("threshold", threshold)];
-    metrics::counter!("longshore_quota_alerts_total", &labels).increment(1);
+    QUOTA_ALERTS.add([&meter.shared(), &threshold], 1);
     tracing::warn!(
         meter = alert.meter,
         threshold = alert.threshold,

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use longshore_local::Signal;
-use longshore_tests::stack::{Options, Process, Stack, eventually, expect_success};
+use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 use serde_json::Value;
+
+use crate::service::Service;
 
 /// A change is applied within this time.
 const SOON: Duration = Duration::from_secs(2);
@@ -29,40 +31,14 @@ fn answering(model: &str) -> String {
     format!("providers: {{ openai: {{ default_model: {model} }} }}\n")
 }
 
-/// A running service and the address of its endpoints.
-struct Service {
-    process: Process,
-    address: String,
+/// What the endpoint of a service says of its configuration.
+trait ConfigOf {
+    async fn count(&self, result: &str) -> anyhow::Result<u64>;
+    async fn wait_for_count(&self, result: &str, expected: u64) -> Duration;
+    async fn config(&self) -> (String, String);
 }
 
-impl Service {
-    async fn ready(process: Process) -> Self {
-        let address = eventually("it logs its address", || async {
-            let log = std::fs::read_to_string(process.log())?;
-            let (_, after) = log.split_once("\"address\":\"").context("no address yet")?;
-            let address = after.split('"').next().context("no address yet")?;
-            Ok(address.to_owned())
-        })
-        .await
-        .unwrap();
-        let seen = Self { process, address };
-        eventually("it is ready", || async {
-            match seen.get("ready").await?.as_str() {
-                "ok\n" => Ok(()),
-                other => bail!("{other}"),
-            }
-        })
-        .await
-        .unwrap();
-        seen
-    }
-
-    async fn get(&self, path: &str) -> anyhow::Result<String> {
-        let url = format!("http://{}/{path}", self.address);
-        longshore_service::tls::install_crypto_provider();
-        Ok(reqwest::get(url).await?.text().await?)
-    }
-
+impl ConfigOf for Service {
     /// How many configurations it has applied or rejected.
     async fn count(&self, result: &str) -> anyhow::Result<u64> {
         let name = format!("longshore_config_reloads_total{{result=\"{result}\"}} ");
@@ -114,7 +90,7 @@ async fn a_changed_file_is_applied_and_an_invalid_one_rejected() {
     assert_eq!(model(&stack).await, "gpt-4o-mini");
 
     write(&stack, "longshore.yaml", &answering("gpt-4.1"));
-    let took = worker.wait_for_count("taken", 1).await;
+    let took = worker.wait_for_count("applied", 1).await;
     assert!(took < SOON, "{took:?}");
     assert_eq!(model(&stack).await, "gpt-4.1");
 
@@ -135,7 +111,7 @@ async fn a_changed_file_is_applied_and_an_invalid_one_rejected() {
     assert_eq!(worker.get("ready").await.unwrap(), "ok\n");
 
     write(&stack, "longshore.yaml", &answering("gpt-4o"));
-    worker.wait_for_count("taken", 2).await;
+    worker.wait_for_count("applied", 2).await;
     assert_eq!(model(&stack).await, "gpt-4o");
     assert_eq!(worker.config().await.0, "ok");
     assert_eq!(worker.count("refused").await.unwrap(), 1, "reported once");
@@ -149,7 +125,7 @@ async fn sighup_reads_the_file_again() {
     let mut scheduler = Service::ready(stack.scheduler().unwrap()).await;
     for service in [&mut worker, &mut scheduler] {
         service.process.signal(Signal::SIGHUP).unwrap();
-        let took = service.wait_for_count("taken", 1).await;
+        let took = service.wait_for_count("applied", 1).await;
         assert!(took < SOON, "{took:?}");
     }
 }
@@ -181,7 +157,7 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
     );
     assert!(pushed.starts_with("Pushed as version 1;"), "{pushed}");
     for service in &fleet {
-        let took = service.wait_for_count("taken", 1).await;
+        let took = service.wait_for_count("applied", 1).await;
         assert!(took < SOON, "{took:?}");
     }
     // Either worker may answer: both have applied it.
@@ -241,7 +217,7 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
             .unwrap(),
     );
     for service in &fleet {
-        service.wait_for_count("taken", 2).await;
+        service.wait_for_count("applied", 2).await;
     }
     eventually("its own file counts again", || async {
         match model(&stack).await.as_str() {

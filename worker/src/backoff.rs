@@ -4,6 +4,7 @@ use std::{future::Future, time::Duration};
 
 use longshore_broker::BrokerError;
 use longshore_service::backoff::{Backoff, Schedule};
+use longshore_service::instruments::REDIS_ERRORS;
 
 /// Streams of jobs and events, and writes to Postgres: from 100 ms to 5 s.
 pub(crate) const RECONNECT: Schedule =
@@ -33,7 +34,7 @@ where
             Ok(answer) => return answer,
             Err(error) => {
                 let delay = backoff.next_delay();
-                metrics::counter!("longshore_redis_errors_total").increment(1);
+                REDIS_ERRORS.add([], 1);
                 tracing::warn!("Redis command `{name}` failed: {error}; retrying in {delay:.1?}");
                 tokio::time::sleep(delay).await;
             }

@@ -20,6 +20,7 @@ use longshore_protocol::{
     money::Usd,
     state::AttemptOutcome,
 };
+use longshore_service::instruments::{ATTEMPT_DURATION, ATTEMPTS, COST, TOKENS};
 
 use self::answer_schema::AnswerForm;
 use crate::{
@@ -382,17 +383,29 @@ fn stop_attempt(job: &Job, error: &str, now: DateTime<Utc>) {
 
 /// Counts an attempt that ended in the metrics.
 fn count_attempt(record: &AttemptRecord) {
-    let platform = record.platform.clone();
-    metrics::counter!(
-        "longshore_attempts_total",
-        "platform" => platform.clone(),
-        "outcome" => record.outcome.as_str()
-    )
-    .increment(1);
-    if let Some(took) = record
-        .finished_at
-        .and_then(|end| (end - record.started_at).to_std().ok())
-    {
-        metrics::histogram!("longshore_attempt_seconds", "platform" => platform).record(took);
+    let AttemptRecord {
+        platform,
+        model,
+        usage,
+        ..
+    } = record;
+    let class = record.error_class.map_or("", ErrorClass::as_str);
+    ATTEMPTS.add([platform, model, record.outcome.as_str(), class], 1);
+    let ended = record.finished_at.unwrap_or(record.started_at);
+    if let Ok(took) = (ended - record.started_at).to_std() {
+        ATTEMPT_DURATION.record([platform, model], took);
+    }
+    if let Some(cost) = record.cost_usd.filter(|cost| *cost > Usd::ZERO) {
+        COST.add([platform, model], cost);
+    }
+    let tokens = [
+        ("input", usage.input),
+        ("cached", usage.cached),
+        ("cache_write", usage.cache_write + usage.cache_write_1h),
+        ("output", usage.output),
+        ("reasoning", usage.reasoning),
+    ];
+    for (direction, tokens) in tokens.into_iter().filter(|(_, tokens)| *tokens > 0) {
+        TOKENS.add([platform, model, direction], tokens);
     }
 }

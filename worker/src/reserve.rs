@@ -13,6 +13,7 @@ use longshore_broker::{
 };
 use longshore_policy::limits::MeterName;
 use longshore_protocol::{checkpoint::Checkpoint, event::AttemptRecord, id::AttemptId, money::Usd};
+use longshore_service::instruments::JOBS_WAITED;
 
 use self::draft::{Draft, DraftContext, decision_record};
 use crate::{
@@ -242,7 +243,7 @@ async fn reserve_any<'a>(
             let until = DateTime::from_timestamp_millis(at_ms);
             let progress = drafts.job.progress();
             context.log.parked(&progress, Cause::Limit(&meter), until);
-            metrics::counter!("longshore_jobs_waited_total", "meter" => meter).increment(1);
+            JOBS_WAITED.add([&meter], 1);
             Disposition::Gone
         }
         Reserved::Never(meter) => refusals::exceeds_limit(&meter, &usable).into(),

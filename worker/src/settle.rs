@@ -12,6 +12,7 @@ use longshore_protocol::{
     event::{AttemptRecord, Event},
     state::JobState,
 };
+use longshore_service::instruments::SETTLES_FENCED;
 
 use self::end::end_job;
 use crate::{
@@ -84,7 +85,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
     };
     job.acknowledge(fence, context);
     if fence == Fence::Lost {
-        metrics::counter!("longshore_settles_fenced_total").increment(1);
+        SETTLES_FENCED.add([], 1);
         tracing::warn!(
             job_id = %job.id(),
             entry_id = %job.delivery.entry_id,

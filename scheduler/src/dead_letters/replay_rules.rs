@@ -12,6 +12,7 @@ use longshore_protocol::{
         DeadLetterCursor, DeadLetterOrder, DeadLetterQuery, PreparedReplay, StoredDeadLetter,
     },
 };
+use longshore_service::instruments::DEAD_LETTERS_REPLAYED;
 
 /// Dead letters that are replayed at once.
 const BATCH: usize = 250;
@@ -47,9 +48,7 @@ impl ReplayRules {
                 .apply_rule(rule, &mut health, now_ms, broker, config)
                 .await?;
             if replayed > 0 {
-                let name = rule.name.clone();
-                metrics::counter!("longshore_dead_letters_replayed_total", "rule" => name)
-                    .increment(replayed as u64);
+                DEAD_LETTERS_REPLAYED.add([&rule.name], replayed as u64);
                 tracing::info!(
                     rule = rule.name,
                     replayed,

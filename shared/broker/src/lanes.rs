@@ -94,6 +94,15 @@ impl Lanes<'_> {
         Ok(lanes)
     }
 
+    /// The jobs that wait for a time.
+    pub async fn scheduled_count(self) -> Result<u64, BrokerError> {
+        self.broker
+            .shared()
+            .zcard(self.broker.keys().time_lane())
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+
     /// The entry ids of the first jobs of each lane, at most `most` each.
     pub async fn first_entry_ids(self, most: usize) -> Result<Vec<EntryId>, BrokerError> {
         let last = isize::try_from(most)

@@ -18,6 +18,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 
+use crate::instruments::render_dollars;
+
 /// The health of the parts of a process. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct HealthState {
@@ -301,7 +303,8 @@ async fn prometheus(
     State(served): State<Endpoints>,
 ) -> ([(header::HeaderName, &'static str); 1], String) {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], served.metrics.render())
+    let text = served.metrics.render() + &render_dollars();
+    ([(header::CONTENT_TYPE, kind)], text)
 }
 
 fn probe_response(good: bool, problems: impl FnOnce() -> String) -> (StatusCode, String) {

@@ -5,6 +5,8 @@ pub mod startup;
 
 pub mod backoff;
 
+pub mod instruments;
+
 pub mod telemetry;
 
 pub mod health;

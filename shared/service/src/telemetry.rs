@@ -5,6 +5,7 @@ use std::{fmt, io::IsTerminal, time::Duration};
 use longshore_protocol::string_enum;
 use longshore_settings::Environment;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
@@ -17,6 +18,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::instruments;
+
 /// Upper bounds of the buckets of durations, in seconds: from a Redis command to a long answer.
 const SECONDS: [f64; 18] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -25,6 +28,12 @@ const SECONDS: [f64; 18] = [
 
 /// The recorder's maintenance: without it, histogram samples accumulate between two scrapes.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(5);
+
+/// The service whose gauges only the leader updates.
+const SCHEDULER: &str = "scheduler";
+
+/// How long a scheduler shows a gauge after its last update: another one may lead now.
+const GAUGE_LIFETIME: Duration = Duration::from_mins(1);
 
 string_enum! {
     /// The format of log lines.
@@ -114,15 +123,19 @@ pub fn init(
         .with(lines.with_filter(filter))
         .try_init()
         .map_err(|error| TelemetryError::AlreadySetUp(error.to_string()))?;
-    metrics_recorder()
+    metrics_recorder(service)
 }
 
-/// Metrics whose names end in `_seconds` are histograms.
-fn metrics_recorder() -> Result<PrometheusHandle, TelemetryError> {
-    let recorder = builder()?.build_recorder();
+fn metrics_recorder(service: &str) -> Result<PrometheusHandle, TelemetryError> {
+    let mut builder = builder()?;
+    if service == SCHEDULER {
+        builder = builder.idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_LIFETIME));
+    }
+    let recorder = builder.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)
         .map_err(|error| TelemetryError::AlreadySetUp(error.to_string()))?;
+    instruments::describe_all();
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let handle = handle.clone();
         runtime.spawn(async move {
@@ -135,6 +148,7 @@ fn metrics_recorder() -> Result<PrometheusHandle, TelemetryError> {
     Ok(handle)
 }
 
+/// Metrics whose names end in `_seconds` are histograms.
 fn builder() -> Result<PrometheusBuilder, TelemetryError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
@@ -253,12 +267,12 @@ mod tests {
     fn durations_are_histograms() {
         let recorder = builder().unwrap().build_recorder();
         metrics::with_local_recorder(&recorder, || {
-            metrics::histogram!("longshore_attempt_seconds").record(0.7);
+            metrics::histogram!("longshore_attempt_duration_seconds").record(0.7);
             metrics::counter!("longshore_jobs_total").increment(2);
         });
         let text = recorder.handle().render();
         assert!(
-            text.contains("longshore_attempt_seconds_bucket{le=\"1\"} 1"),
+            text.contains("longshore_attempt_duration_seconds_bucket{le=\"1\"} 1"),
             "{text}"
         );
         assert!(text.contains("longshore_jobs_total 2"), "{text}");

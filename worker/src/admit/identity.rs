@@ -9,6 +9,7 @@ use longshore_protocol::{
     event::{DropRecord, Event},
     outcome::Outcome,
 };
+use longshore_service::instruments::MESSAGES_DROPPED;
 
 use crate::{
     backoff::retry_until_answered,
@@ -52,7 +53,7 @@ pub(super) async fn claim_identity(
         Admitted::Yes => return ControlFlow::Continue(()),
         Admitted::Lost => Disposition::Gone,
         Admitted::Duplicate => {
-            metrics::counter!("longshore_messages_dropped_total").increment(1);
+            MESSAGES_DROPPED.add([], 1);
             tracing::info!(job_id = %job.id(), entry_id = %job.delivery.entry_id, "duplicate message dropped");
             Disposition::Gone
         }

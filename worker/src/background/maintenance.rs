@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_broker::BrokerError;
+use longshore_service::instruments::JOBS_IN_FLIGHT;
 
 use crate::context::Context;
 
@@ -22,8 +23,7 @@ pub(crate) async fn run(context: Arc<Context>) {
         if let Err(error) = run_once(&context).await {
             tracing::warn!("worker maintenance failed: {error}; retrying in {EVERY:?}");
         }
-        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        metrics::gauge!("longshore_jobs_in_flight").set(context.in_flight.count() as f64);
+        JOBS_IN_FLIGHT.set_count([], context.in_flight.count() as u64);
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             // Account holds may be of another key now.

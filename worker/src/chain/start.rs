@@ -9,6 +9,7 @@ use longshore_protocol::{
     envelope::{Malformed, MalformedCode},
     event::{DropRecord, Event},
 };
+use longshore_service::instruments::{CHAINS_STARTED, MESSAGES_DROPPED};
 use serde_json::Value;
 
 use crate::{
@@ -91,13 +92,13 @@ async fn start_parsed(
     .await;
     match started {
         ChainStarted::Yes => {
-            metrics::counter!("longshore_chains_started_total").increment(1);
+            CHAINS_STARTED.add([], 1);
             tracing::info!(chain_id = %id, steps = document.steps.len(), "chain started");
             Disposition::Gone
         }
         ChainStarted::Lost => Disposition::Gone,
         ChainStarted::Duplicate => {
-            metrics::counter!("longshore_messages_dropped_total").increment(1);
+            MESSAGES_DROPPED.add([], 1);
             tracing::info!(chain_id = %id, entry_id = %job.delivery.entry_id, "duplicate chain dropped");
             Disposition::Gone
         }

@@ -7,6 +7,7 @@ use std::{
 
 use longshore_broker::{BrokerError, DeliveredEntry, EntrySource, QueueReader};
 use longshore_service::backoff::Backoff;
+use longshore_service::instruments::REDIS_ERRORS;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{return_entry, tenants};
@@ -67,7 +68,7 @@ pub(crate) async fn run(context: Arc<Context>, sender: JobSender) {
             break;
         };
         let delay = backoff.next_delay();
-        metrics::counter!("longshore_redis_errors_total").increment(1);
+        REDIS_ERRORS.add([], 1);
         tracing::warn!("job reader failed: {error}; retrying in {delay:.1?}");
         context.health.fail("reader", error.to_string());
         tokio::select! {

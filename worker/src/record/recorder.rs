@@ -10,6 +10,7 @@ use longshore_broker::{BadEvent, BrokerError, EventEntry, EventStream};
 use longshore_ledger::{BadEventId, EventId, Ledger};
 use longshore_protocol::event::{AttemptRecord, Event};
 use longshore_service::backoff::Backoff;
+use longshore_service::instruments::{EVENTS_RECORDED, EVENTS_REFUSED};
 use tokio_util::sync::CancellationToken;
 
 use crate::{backoff::RECONNECT, context::Context};
@@ -140,7 +141,7 @@ impl Recorder<'_> {
             }
         }
         stream.recorded(&entries, &bad).await?;
-        metrics::counter!("longshore_facts_recorded_total").increment(recorded as u64);
+        EVENTS_RECORDED.add([], recorded as u64);
         self.report_bad(&bad);
         Ok(true)
     }
@@ -149,7 +150,7 @@ impl Recorder<'_> {
         let kept_in = self.context.broker.keys().bad_events();
         for BadEvent { reason, .. } in bad {
             tracing::error!("event not recorded: {reason}; it is kept in {kept_in}");
-            metrics::counter!("longshore_facts_bad_total").increment(1);
+            EVENTS_REFUSED.add([], 1);
         }
     }
 }

@@ -14,6 +14,7 @@ use longshore_protocol::{
     call::{CallError, ErrorClass, ReportedLimit, ReportedLimits},
     platform::PlatformName,
 };
+use longshore_service::instruments::ACCOUNT_HOLDS;
 
 use crate::log::utc_time;
 
@@ -234,8 +235,7 @@ impl AccountHolds {
             return;
         }
         let until = (!hold.is_zero()).then_some(until);
-        metrics::counter!("longshore_accounts_limited_total", "account" => account.to_owned())
-            .increment(1);
+        ACCOUNT_HOLDS.add([account], 1);
         if let Err(error) = broker
             .limits()
             .hold_account(

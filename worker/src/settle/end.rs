@@ -1,17 +1,20 @@
 //! The step that ends a job: completed, discarded or cancelled. The script `settle.lua` acknowledges the
 //! entry in it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use longshore_broker::{Consumed, Ending, Fence, SpawnedJob};
 use longshore_protocol::{
     dead_letter::DeadLetter,
     envelope::Concurrency,
-    event::{AttemptRecord, Event},
-    id::{AttemptId, JobId},
+    event::{AttemptRecord, Event, JobRecord},
+    id::{AttemptId, JobId, QueueName},
     outcome::Outcome,
     serialized::Serialized,
     state::JobState,
 };
+use longshore_service::instruments::{JOB_DURATION, JOB_WAIT, JOBS};
 
 use super::{
     spawn::spawned_jobs,
@@ -39,7 +42,6 @@ pub(super) async fn end_job(
     if let Some(answer) = end.answer {
         payload.spawned_jobs = spawned_jobs(job, &answer.output, context);
     }
-    metrics::counter!("longshore_jobs_ended_total", "state" => state.as_str()).increment(1);
     let ending = Ending {
         attempt: payload.attempt,
         event: payload.event.as_ref(),
@@ -54,18 +56,64 @@ pub(super) async fn end_job(
         step: payload.step.as_ref().map(StepResult::to_step_end),
         spawned: &payload.spawned_jobs,
     };
-    retry_until_answered("settle job", || {
+    let fence = retry_until_answered("settle job", || {
         context
             .broker
             .deliveries()
             .settle(&job.delivery, &payload.id, &ending)
     })
-    .await
+    .await;
+    if fence == Fence::Held {
+        count_end(&payload.end, state, context);
+    }
+    fence
+}
+
+/// Counts a job that ended in the metrics.
+fn count_end(end: &EndOf, state: JobState, context: &Context) {
+    let queue = end.queue.base();
+    let (queue, outcome) = (queue.as_str(), state.as_str());
+    let policy = context.policy();
+    let routing = &policy.config.routing;
+    let task_type = if routing.knows_type(&end.task_type) {
+        &end.task_type
+    } else {
+        "other"
+    };
+    JOBS.add([queue, task_type, outcome], 1);
+    // Of a job that never ran, nothing is known but its end.
+    if let Some((wait, duration)) = end.times {
+        JOB_WAIT.record([queue], wait);
+        JOB_DURATION.record([queue, outcome], duration);
+    }
+}
+
+/// What the metrics of an end need.
+struct EndOf {
+    queue: QueueName,
+    task_type: String,
+    /// The time until the first attempt, and from then on.
+    times: Option<(Duration, Duration)>,
+}
+
+impl EndOf {
+    fn new(record: &JobRecord, now: DateTime<Utc>) -> Self {
+        let times = record.started_at.and_then(|started| {
+            let wait = (started - record.enqueued_at).to_std().ok()?;
+            Some((wait, (now - started).to_std().ok()?))
+        });
+        Self {
+            queue: record.labels.queue.clone(),
+            task_type: record.labels.task_type.clone(),
+            times,
+        }
+    }
 }
 
 /// What the settle step sends.
 struct EndPayload {
     id: JobId,
+    end: EndOf,
     attempt: Option<AttemptId>,
     event: Option<Serialized<Event>>,
     outcome: Option<Serialized<Outcome>>,
@@ -105,6 +153,7 @@ fn end_payload(
     let envelope = progress.envelope.as_deref();
     EndPayload {
         id: record.labels.job_id.clone(),
+        end: EndOf::new(&record, now),
         attempt: progress.ending_attempt(attempt.as_ref()),
         outcome,
         owns_id: receipt.is_none() && envelope.is_some_and(|envelope| envelope.id.is_some()),

@@ -16,6 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::health::HealthState;
+use crate::instruments::CONFIG_RELOADS;
 
 /// How often the file is read. It is polled, because file system notifications work neither on network drives
 /// nor through the links by which Kubernetes replaces a `ConfigMap`, and one small file costs almost nothing.
@@ -155,7 +156,7 @@ impl Watcher {
     fn reload(&self) {
         match self.build() {
             Ok(config) => {
-                reloads("taken").increment(1);
+                CONFIG_RELOADS.add(["applied"], 1);
                 self.health.beat(CHECK);
                 for warning in &config.warnings {
                     tracing::warn!("{warning}");
@@ -169,7 +170,7 @@ impl Watcher {
                 self.sender.send_replace(Arc::new(config));
             }
             Err(error) => {
-                reloads("refused").increment(1);
+                CONFIG_RELOADS.add(["refused"], 1);
                 tracing::error!("configuration refused; the previous one stays active:\n{error}");
                 self.health.warn(CHECK, format!("refused: {error}"));
             }
@@ -195,10 +196,6 @@ impl Watcher {
 
 fn problem(path: &std::path::Path, text: &str) -> ConfigError {
     Problem::new(Origin::file(path, None), text).into()
-}
-
-fn reloads(result: &'static str) -> metrics::Counter {
-    metrics::counter!("longshore_config_reloads_total", "result" => result)
 }
 
 fn read_file(env: &Environment) -> FileRead {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use chrono::{DateTime, Utc};
 use longshore_broker::CircuitName;
+use longshore_service::instruments::{CIRCUIT_OPENED, CIRCUIT_STATE};
 
 /// The state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,21 +118,15 @@ impl Cell {
             CircuitState::HalfOpen => 1.0,
             CircuitState::Open { .. } => 2.0,
         };
-        metrics::gauge!(
-            "longshore_circuit_state",
-            "platform" => self.name.platform.to_string(),
-            "model" => self.name.model.clone()
-        )
-        .set(state);
+        CIRCUIT_STATE.set(self.labels(), state);
     }
 
     pub(super) fn count_opening(&self) {
-        metrics::counter!(
-            "longshore_circuit_opened_total",
-            "platform" => self.name.platform.to_string(),
-            "model" => self.name.model.clone()
-        )
-        .increment(1);
+        CIRCUIT_OPENED.add(self.labels(), 1);
+    }
+
+    fn labels(&self) -> [&str; 2] {
+        [self.name.platform.as_str(), &self.name.model]
     }
 }
 
