@@ -7,10 +7,10 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build dist test chaos lint deny docs schema bench e2e-llm
+.PHONY: help run dev build dist test chaos lint deny deploy-check docs schema bench e2e-llm
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-19s %s\n", $$1, $$2 }'
 
 run: build ## Start all services, run 20 tasks, show their cost, stop
 	target/debug/longshore dev $(OPTIONS) --demo deploy/examples/batch.json
@@ -41,6 +41,7 @@ test: ## Run all tests
 	set -x; \
 	if [ -z "$$skip" ]; then tests/clients/setup.sh; fi; \
 	cargo build --workspace --bins; \
+	tests/deploy/run.sh; \
 	tests/run.sh $$skip
 
 # CONTRIBUTING.md says how to read it. Without a seed, each run has another one.
@@ -61,6 +62,9 @@ lint: ## Check formatting, lints and the links of doc comments
 deny: ## Check the licenses and the sources of dependencies (installs cargo-deny)
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
 	cargo deny check licenses bans sources
+
+deploy-check: ## Check the Helm chart, the manifests, the image and compose.yaml, without a cluster
+	tests/deploy/run.sh
 
 # Each test compares a generated part of the documents, or writes it if the variable is set.
 docs: ## Write the generated parts of docs/ (help texts, settings, metrics)

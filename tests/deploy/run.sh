@@ -1,0 +1,17 @@
+#!/bin/sh
+# Checks what is in deploy/, the Dockerfile and compose.yaml, without a cluster and without a container engine. What a
+# machine cannot check is skipped, with the reason.
+set -eu
+cd "$(dirname "$0")"
+for tool in python3 npm; do
+    if ! command -v "$tool" >/dev/null; then
+        echo "$tool is not installed: skipping the checks of deploy/"
+        exit 0
+    fi
+done
+if ! ./setup.sh; then
+    echo "skipping the checks of deploy/: their tools cannot be installed here, see above"
+    [ -z "${CI:-}" ] && exit 0
+    exit 1
+fi
+exec .venv/bin/python -B -m unittest --buffer "$@"
