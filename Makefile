@@ -7,10 +7,10 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build dist test chaos lint deny deploy-check docs schema bench e2e-llm
+.PHONY: help run dev build dist test chaos lint deny deploy-check compose-check docs schema bench e2e-llm
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-19s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 run: build ## Start all services, run 20 tasks, show their cost, stop
 	target/debug/longshore dev $(OPTIONS) --demo deploy/examples/batch.json
@@ -65,6 +65,9 @@ deny: ## Check the licenses and the sources of dependencies (installs cargo-deny
 
 deploy-check: ## Check the Helm chart, the manifests, the image and compose.yaml, without a cluster
 	tests/deploy/run.sh
+
+compose-check: ## Check compose.yaml, without a container engine
+	tests/deploy/run.sh test_image.Compose
 
 # Each test compares a generated part of the documents, or writes it if the variable is set.
 docs: ## Write the generated parts of docs/ (help texts, settings, metrics)

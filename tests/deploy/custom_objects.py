@@ -5,7 +5,7 @@ generated from the operators' sources. This module reads these.
 """
 
 import re
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 MODULES = Path(__file__).parent / "node_modules"

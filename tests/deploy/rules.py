@@ -8,11 +8,12 @@ every violation as `Kind/name: where: what`.
 import json
 import re
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
-import custom_objects
 import kubernetes_validate
+
+import custom_objects
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs/CONFIGURATION.md"
 

@@ -5,9 +5,10 @@ import subprocess
 import tempfile
 import unittest
 
+import yaml
+
 import chart
 import rules
-import yaml
 
 # What the Secrets that the values refer to would have.
 SECRETS = {"LONGSHORE_WEBHOOKS_SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"}
