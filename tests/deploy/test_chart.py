@@ -201,6 +201,17 @@ class Chart(unittest.TestCase):
                     parent = "[./]".join(path[:-1])
                     self.assertRegex(done.stderr, rf"\b{parent}\b.*\b{path[-1]}\b")
 
+    def test_the_notes_name_deployments_that_exist(self):
+        for name, path in chart.VALUES.items():
+            with self.subTest(values=name):
+                done = chart.helm("install", "longshore", chart.CHART, "--dry-run=client", "--values", path)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                notes = done.stdout.partition("\nNOTES:\n")[2]
+                commands = re.findall(r"^ {4}kubectl -n default exec deploy/(\S+) -- longshore (\w+)", notes, re.MULTILINE)
+                self.assertEqual([command for _name, command in commands], ["doctor", "submit"])
+                names = {document["metadata"]["name"] for document in chart.render(name)}
+                self.assertLessEqual({deployment for deployment, _command in commands}, names)
+
     def test_the_manifests_are_those_of_the_chart(self):
         script = chart.ROOT / "deploy/kubernetes/render.sh"
         done = subprocess.run([script, "--check"], capture_output=True, text=True, check=False)

@@ -1,0 +1,48 @@
+"""The values that documents show render, and follow all rules."""
+
+import re
+import tempfile
+import unittest
+
+import yaml
+
+import chart
+import rules
+
+DOCUMENTS = ["docs/KUBERNETES.md"]
+
+
+@unittest.skipIf(chart.WHY_NO_HELM, chart.WHY_NO_HELM)
+class Documents(unittest.TestCase):
+    def test_values_render(self):
+        for document in DOCUMENTS:
+            blocks = re.findall(r"^```yaml\n(.*?)^```", (chart.ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+            self.assertTrue(blocks)
+            for text in blocks:
+                with self.subTest(document=document, values=text), tempfile.NamedTemporaryFile("w") as file:
+                    file.write(text)
+                    file.flush()
+                    self.assertEqual(rules.faults(chart.render("minimal", "--values", file.name)), [])
+
+    def test_defaults_are_those_of_the_chart(self):
+        """Numbers that docs/KUBERNETES.md tells."""
+        text = (chart.ROOT / "docs/KUBERNETES.md").read_text()
+        values = yaml.safe_load((chart.CHART / "values.yaml").read_text())
+        self.assertIn(f"The default, {values['worker']['drainSeconds']}, outlasts", text)
+        self.assertIn(f"port `http`, {values['health']['port']}:", text)
+        self.assertIn(f"| `{values['migrations']['mode']}` (default) |", text)
+        self.assertIn(f"user {values['security']['runAsUser']} without", text)
+        self.assertIn(f"next look ({values['worker']['autoscaling']['keda']['pollingInterval']} s)", text)
+
+    def test_the_faults_in_the_readme_are_those_of_the_chart(self):
+        (block,) = re.findall(r"^```text\n(.*?)^```", (chart.CHART / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+        done = chart.template(
+            "minimal",
+            *("--set", "redis.url=redis://:hunter2@redis:6379"),
+            *("--set", "worker.terminationGracePeriodSeconds=300"),
+        )
+        self.assertIn(block, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
