@@ -207,7 +207,9 @@ class Chart(unittest.TestCase):
                 done = chart.helm("install", "longshore", chart.CHART, "--dry-run=client", "--values", path)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 notes = done.stdout.partition("\nNOTES:\n")[2]
-                commands = re.findall(r"^ {4}kubectl -n default exec deploy/(\S+) -- longshore (\w+)", notes, re.MULTILINE)
+                commands = re.findall(
+                    r"^ {4}kubectl -n default exec deploy/(\S+) -- longshore (\w+)", notes, re.MULTILINE
+                )
                 self.assertEqual([command for _name, command in commands], ["doctor", "submit"])
                 names = {document["metadata"]["name"] for document in chart.render(name)}
                 self.assertLessEqual({deployment for deployment, _command in commands}, names)

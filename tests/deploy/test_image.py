@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -152,13 +151,13 @@ class Tree(unittest.TestCase):
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, path)
 
-    def command(self, *arguments):
+    def command(self, *arguments, env=()):
         """Runs a command in the tree, with no rights to change anything."""
         script = (
             'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && '
             f'exec chroot --userspec={NONROOT} --groups= "$0" "$@"'
         )
-        return [*self.become_root, "unshare", "--mount", "sh", "-c", script, self.tree, *arguments]
+        return [*self.become_root, "env", *env, "unshare", "--mount", "sh", "-c", script, self.tree, *arguments]
 
     def test_every_program_starts(self):
         for program in self.programs:
@@ -179,25 +178,29 @@ class Tree(unittest.TestCase):
                 status, body = get(f"{url}/ready")
                 self.assertEqual(status, 503, f"Redis is not there, and yet: {body}")
                 self.assertEqual(get(f"{url}/metrics")[0], 200)
-                process.send_signal(signal.SIGTERM)
-                self.assertEqual(process.wait(timeout=10), 0)
+                self.assertEqual(self.terminate(process), 0)
 
     @contextlib.contextmanager
     def start(self, service):
         """A service without Redis and Postgres, and the address of its health endpoint, which its log has."""
-        env = {
-            "LONGSHORE_REDIS_URL": "redis://127.0.0.1:1",
-            "LONGSHORE_DATABASE_URL": "postgres://longshore@127.0.0.1:1/longshore",
-            "LONGSHORE_LISTEN": "127.0.0.1:0",
-        }
-        command = self.command(f"/usr/local/bin/longshore-{service}")
+        env = [
+            "LONGSHORE_REDIS_URL=redis://127.0.0.1:1",
+            "LONGSHORE_DATABASE_URL=postgres://longshore@127.0.0.1:1/longshore",
+            "LONGSHORE_LISTEN=127.0.0.1:0",
+        ]
+        command = self.command(f"/usr/local/bin/longshore-{service}", env=env)
         with tempfile.TemporaryFile("w+") as log:
-            process = subprocess.Popen(command, env={**os.environ, **env}, stdout=log, stderr=log)
+            process = subprocess.Popen(command, stdout=log, stderr=log)
             try:
                 yield process, f"http://{self.address(process, log)}"
             finally:
-                process.kill()
-                process.wait()
+                self.terminate(process)
+
+    def terminate(self, process):
+        """Sends SIGTERM, which `sudo` passes on, and returns the exit code."""
+        if process.poll() is None:
+            run([*self.become_root, "kill", "-TERM", str(process.pid)])
+        return process.wait(timeout=10)
 
     def address(self, process, log):
         deadline = time.monotonic() + 20
