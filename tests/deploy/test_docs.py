@@ -1,4 +1,4 @@
-"""The values that documents show render, and follow all rules."""
+"""What the documents of deploy/ show: values render, messages are those of the chart, links lead somewhere."""
 
 import re
 import tempfile
@@ -9,24 +9,33 @@ import yaml
 import chart
 import rules
 
-DOCUMENTS = ["docs/KUBERNETES.md"]
+KUBERNETES = chart.ROOT / "docs/KUBERNETES.md"
+DOCUMENTS = [KUBERNETES, chart.CHART / "README.md", chart.ROOT / "deploy/kubernetes/README.md"]
+
+
+class Links(unittest.TestCase):
+    def test_every_link_leads_somewhere(self):
+        for document in DOCUMENTS:
+            links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
+            self.assertTrue(links)
+            for link in links:
+                self.assertTrue((document.parent / link).exists(), f"{document}: {link}")
 
 
 @unittest.skipIf(chart.WHY_NO_HELM, chart.WHY_NO_HELM)
 class Documents(unittest.TestCase):
     def test_values_render(self):
-        for document in DOCUMENTS:
-            blocks = re.findall(r"^```yaml\n(.*?)^```", (chart.ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
-            self.assertTrue(blocks)
-            for text in blocks:
-                with self.subTest(document=document, values=text), tempfile.NamedTemporaryFile("w") as file:
-                    file.write(text)
-                    file.flush()
-                    self.assertEqual(rules.faults(chart.render("minimal", "--values", file.name)), [])
+        blocks = re.findall(r"^```yaml\n(.*?)^```", KUBERNETES.read_text(), re.DOTALL | re.MULTILINE)
+        self.assertTrue(blocks)
+        for text in blocks:
+            with self.subTest(values=text), tempfile.NamedTemporaryFile("w") as file:
+                file.write(text)
+                file.flush()
+                self.assertEqual(rules.faults(chart.render("minimal", "--values", file.name)), [])
 
     def test_defaults_are_those_of_the_chart(self):
         """Numbers that docs/KUBERNETES.md tells."""
-        text = (chart.ROOT / "docs/KUBERNETES.md").read_text()
+        text = KUBERNETES.read_text()
         values = yaml.safe_load((chart.CHART / "values.yaml").read_text())
         self.assertIn(f"The default, {values['worker']['drainSeconds']}, outlasts", text)
         self.assertIn(f"port `http`, {values['health']['port']}:", text)
