@@ -14,4 +14,4 @@ if ! ./setup.sh; then
     [ -z "${CI:-}" ] && exit 0
     exit 1
 fi
-exec .venv/bin/python -B -m unittest --buffer "$@"
+exec .venv/bin/python -B -m unittest --verbose --buffer "$@"
