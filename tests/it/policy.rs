@@ -8,6 +8,7 @@ mod circuit;
 mod fairness;
 mod leaks;
 mod outage;
+mod queue_shares;
 mod race;
 mod rpm;
 

@@ -1,12 +1,15 @@
--- Pulls the entries that go before new ones: those that were handed back or recovered; then, of the streams `~NAME`,
--- jobs that were released from lanes, and parked jobs of tenants, which take turns by weight (start-time fair queueing).
+-- Pulls entries of some queues. Of each queue, those that were handed back or recovered go first; then, of its stream
+-- `~NAME`, jobs that were released from lanes, and parked jobs of tenants, which take turns by weight (start-time fair
+-- queueing); then, if that is asked for, new ones.
+--
+-- First each queue gives up to its quota. What some do not have, those that have more give, in the order of the queues.
 --
 -- A message can be so large that a worker dies of it before it begins the job. So entries are read a few at a time
 -- until they have many bytes, and an entry with which several workers died is pulled alone.
 --
--- KEYS     the streams, in the order in which they are read
--- ARGV     1 namespace, 2 worker, 3 the most entries, 4 bytes after which it stops, then the queue name of each stream
---          (`NAME`, `~NAME`)
+-- KEYS     the streams `~NAME` and `NAME` of each queue
+-- ARGV     1 namespace, 2 worker, 3 the most entries, 4 bytes after which it stops, 5 whether new entries are pulled (1),
+--          then name and quota of each queue
 -- Returns  a list of {number of the stream from 0, entry, fields, crashes so far, workers that died before they began
 --          it, checkpoint ('' = none)}
 -- Writes   the pending lists of the streams; of tenants: parked jobs, lanes, `{ns}:tenants:QUEUE` (+ `:turn`,
@@ -15,7 +18,7 @@
 -- Bound    a few commands an entry (at most 512), for each tenant whose lane is empty, and for each entry id whose job
 --          has left its lane
 local worker, most, most_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local QUEUES_AT = 4
+local wants_new, QUEUES_AT = ARGV[5] == '1', 6
 -- Entries of one command: their size is known only when they are read.
 local CHUNK = 16
 -- An entry with which so many workers died before they began it is pulled alone.
@@ -43,21 +46,34 @@ local function claim(number, queue, stream, ids)
   is_full = bytes >= most_bytes
 end
 
-local function pull_returned(number, queue, stream)
+-- The first entries of a stream that were handed back or recovered, and with how many workers each died before it began.
+local function returned(queue, stream, count)
   local ids, entry_ids = {}, {}
-  for k, p in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', most - #pulled, RETURNED)) do
+  for k, p in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', count, RETURNED)) do
     ids[k], entry_ids[k] = p[1], entry_id_of(queue, p[1])
   end
-  if #ids == 0 then return end
-  local unbegun, some = redis.call('HMGET', NS .. ':unbegun', unpack(entry_ids)), {}
+  return ids, #ids > 0 and redis.call('HMGET', NS .. ':unbegun', unpack(entry_ids)) or {}
+end
+
+-- Pulls an entry with which several workers died, if there is one, and nothing else.
+local function pull_suspect(number, queue, stream)
+  local ids, unbegun = returned(queue, stream, most)
   for k, id in ipairs(ids) do
-    if is_full then return end
-    if tonumber(unbegun[k] or '0') < SUSPECT then
-      some[#some + 1] = id
-    elseif #pulled + #some == 0 then
+    if tonumber(unbegun[k] or '0') >= SUSPECT then
       claim(number, queue, stream, {id})
       is_full = true
+      return
     end
+  end
+end
+
+local function pull_returned(number, queue, stream, target)
+  if is_full or #pulled >= target then return end
+  local ids, unbegun = returned(queue, stream, target - #pulled)
+  local some = {}
+  for k, id in ipairs(ids) do
+    if is_full then return end
+    if tonumber(unbegun[k] or '0') < SUSPECT then some[#some + 1] = id end
     if #some == CHUNK then
       claim(number, queue, stream, some)
       some = {}
@@ -91,30 +107,45 @@ local function release_by_turn(queue, count)
   return released
 end
 
--- Reads up to `count` entries that were not delivered yet.
-local function read_new(number, queue, stream, count)
-  while count > 0 and not is_full do
-    local chunk = math.min(count, CHUNK)
+-- Reads entries that were not delivered yet, until `target` entries are pulled.
+local function read_new(number, queue, stream, target)
+  while #pulled < target and not is_full do
+    local chunk = math.min(target - #pulled, CHUNK)
     local read = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', chunk, 'STREAMS', stream, '>')
     local entries = read and read[1][2] or {}
     for _, found in ipairs(entries) do add(number, queue, found) end
     is_full = bytes >= most_bytes
-    count = #entries < chunk and 0 or count - chunk
+    if #entries < chunk then return end
   end
 end
 
-for i, stream in ipairs(KEYS) do
-  if is_full or #pulled >= most then break end
-  pull_returned(i - 1, ARGV[QUEUES_AT + i], stream)
-end
-for i, stream in ipairs(KEYS) do
-  local queue = ARGV[QUEUES_AT + i]
-  local base = base_queue(queue)
-  if queue ~= base then
-    read_new(i - 1, queue, stream, most - #pulled)
-    if #pulled < most and not is_full and release_by_turn(base, most - #pulled) > 0 then
-      read_new(i - 1, queue, stream, most - #pulled)
-    end
+-- Pulls from the queue whose first stream has this number until `target` entries are pulled. Returns whether it may have
+-- more.
+local function pull_queue(number, queue, target)
+  local ready, ready_stream, stream = '~' .. queue, KEYS[number + 1], KEYS[number + 2]
+  pull_returned(number, ready, ready_stream, target)
+  pull_returned(number + 1, queue, stream, target)
+  read_new(number, ready, ready_stream, target)
+  if #pulled < target and not is_full and release_by_turn(queue, target - #pulled) > 0 then
+    read_new(number, ready, ready_stream, target)
   end
+  if wants_new then read_new(number + 1, queue, stream, target) end
+  return #pulled >= target
+end
+
+if redis.call('HLEN', NS .. ':unbegun') > 0 then
+  for number = 0, #KEYS - 1, 2 do
+    local queue = ARGV[QUEUES_AT + number]
+    if not is_full then pull_suspect(number, '~' .. queue, KEYS[number + 1]) end
+    if not is_full then pull_suspect(number + 1, queue, KEYS[number + 2]) end
+  end
+end
+local has_more = {}
+for number = 0, #KEYS - 1, 2 do
+  local queue, quota = ARGV[QUEUES_AT + number], tonumber(ARGV[QUEUES_AT + number + 1])
+  has_more[number] = quota == 0 or pull_queue(number, queue, math.min(most, #pulled + quota))
+end
+for number = 0, #KEYS - 1, 2 do
+  if has_more[number] then pull_queue(number, ARGV[QUEUES_AT + number], most) end
 end
 return pulled

@@ -3,6 +3,7 @@
 mod depth;
 mod move_jobs;
 mod reader;
+mod turns;
 
 use std::time::Duration;
 

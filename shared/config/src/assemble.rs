@@ -183,7 +183,9 @@ fn check_queues(r: &mut Reader<'_>, written: Option<&[Text]>, config: &mut Confi
         r.problem_near(None, "`queues` is empty; expected at least one name");
     }
     let mut seen = HashSet::new();
-    config.queues.retain(|name| seen.insert(name.clone()));
+    config
+        .queues
+        .retain(|share| seen.insert(share.queue.clone()));
 }
 
 fn retries(r: &mut Reader<'_>, file: &File, config: &mut Config) {

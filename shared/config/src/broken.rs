@@ -70,7 +70,7 @@ const BROKEN: [(&str, &str); 66] = [
     ),
     (
         "queues: [default, \"two words\"]\n",
-        "longshore.yaml:1: `queues` is `two words`; expected queue names of 1 to 64 characters of [A-Za-z0-9._-]",
+        "longshore.yaml:1: `queues` is `two words`; expected queue names of 1 to 64 characters of [A-Za-z0-9._-], or NAME=WEIGHT with a weight from 1 to 1000",
     ),
     (
         "concurrency: 0\n",

@@ -20,6 +20,7 @@ use longshore_policy::{
     catalog::{Catalog, UnknownPrice},
     cron::CronDefinition,
     limits::{Alerts, Budget, Circuit, Tenants},
+    queues::{QueueOrder, QueueShare},
     redis::{RedisAccess, RedisSettings, RedisUrl},
     replay::ReplayRule,
     retention::Retention,
@@ -61,7 +62,9 @@ pub struct Config {
     pub database_url: SecretString,
     pub database_password_file: Option<PathBuf>,
     pub namespace: Namespace,
-    pub queues: Vec<QueueName>,
+    /// The queues that a worker reads.
+    pub queues: Vec<QueueShare>,
+    pub queue_order: QueueOrder,
     pub concurrency: usize,
     pub grace: Duration,
     pub listen: Option<SocketAddr>,
@@ -153,6 +156,12 @@ impl Config {
         }
     }
 
+    /// The names of the queues that a worker reads.
+    pub fn queue_names(&self) -> Vec<QueueName> {
+        let shares = self.queues.iter();
+        shares.map(|share| share.queue.clone()).collect()
+    }
+
     /// The defaults of all settings, before a file or an environment is read.
     fn unread() -> Self {
         Self {
@@ -161,7 +170,8 @@ impl Config {
             database_url: "postgres://127.0.0.1:5432/longshore".into(),
             database_password_file: None,
             namespace: Namespace::default(),
-            queues: vec![QueueName::default()],
+            queues: vec![QueueName::default().into()],
+            queue_order: QueueOrder::Weighted,
             concurrency: 1_000,
             grace: DEFAULT_TIMEOUT + Duration::from_secs(30),
             listen: None,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use longshore_policy::{
     catalog::{RawModel, RawProvider, UnknownPrice, word},
-    forms::{namespace, queue},
+    forms::{namespace, queue_share},
     limits::{Alerts, Circuit},
+    queues::QueueOrder,
     redis::RedisAccess,
     retention::Retention,
     retry::RetryPolicy,
@@ -72,8 +73,10 @@ section! {
         ).values("`postgres://USER@HOST:PORT/DATABASE`"), variable("DATABASE_URL"), needs_restart();
         /// prefix of all Redis keys
         namespace: Text = namespace().values("1 to 64 of `[A-Za-z0-9._-]`"), needs_restart();
-        /// queues that a worker reads
-        queues: Vec<Text> = queue().values("names of 1 to 64 of `[A-Za-z0-9._-]`"), needs_restart();
+        /// queues that a worker reads, and their weights: see [Several queues](#several-queues)
+        queues: Vec<Text> = queue_share().values("names of 1 to 64 of `[A-Za-z0-9._-]`, `NAME=WEIGHT`"), needs_restart();
+        /// how the queues share a worker: by weight, or in strict order
+        queue_order: Text = word(QueueOrder::ALL, QueueOrder::as_str), needs_restart();
         /// maximum number of jobs in flight in one worker
         concurrency: Text = whole(1..=100_000), needs_restart();
         /// how long a worker that stops waits at most for the calls that it has begun, see [Stopping](#stopping)

@@ -54,7 +54,7 @@ fn every_setting_has_a_default() {
         "postgres://127.0.0.1:5432/longshore"
     );
     assert_eq!(config.namespace.as_str(), "longshore");
-    assert_eq!(config.queues, [QueueName::default()]);
+    assert_eq!(config.queue_names(), [QueueName::default()]);
     assert_eq!(config.concurrency, 1_000);
     assert_eq!(config.grace, Duration::from_secs(330));
     assert_eq!(config.listen, None);
@@ -75,7 +75,8 @@ database_url: postgres://me@db/ledger
 redis: { username: worker }
 database: { password_file: /run/secrets/postgres }
 namespace: staging
-queues: [default, bulk, default]
+queues: [default=6, bulk, default]
+queue_order: strict
 concurrency: ${WORKERS:-250}
 grace: 1m
 listen: 0.0.0.0:9100
@@ -125,8 +126,8 @@ fn the_file_can_set_everything() {
         "postgres://me@db/ledger"
     );
     assert_eq!(config.namespace.as_str(), "staging");
-    let queues: Vec<&str> = config.queues.iter().map(QueueName::as_str).collect();
-    assert_eq!(queues, ["default", "bulk"]);
+    let queues: Vec<String> = config.queues.iter().map(ToString::to_string).collect();
+    assert_eq!(queues, ["default=6", "bulk"]);
     assert_eq!(config.concurrency, 250);
     assert_eq!(config.grace, Duration::from_mins(1));
     assert_eq!(config.listen, "0.0.0.0:9100".parse().ok());
@@ -230,7 +231,7 @@ retry:
 longshore.yaml:1: `namespace` is `{x}`; expected 1 to 64 characters of [A-Za-z0-9._-]
 longshore.yaml:2: `concurrency` is `many`; expected a whole number from 1 to 100000
 longshore.yaml:3: `grace` is `1 week`; expected a time from 0ms to 1d, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
-longshore.yaml:4: `queues` is `not ok`; expected queue names of 1 to 64 characters of [A-Za-z0-9._-]
+longshore.yaml:4: `queues` is `not ok`; expected queue names of 1 to 64 characters of [A-Za-z0-9._-], or NAME=WEIGHT with a weight from 1 to 1000
 longshore.yaml:5: `listen` is `localhost`; expected an address and a port, such as 0.0.0.0:9100, or off
 longshore.yaml:7: `retry.max_retries` needs the variable TRIES, which is not set; set it, or write ${TRIES:-default}
 longshore.yaml:8: `retry.base_delay` has a ${ that is neither ${NAME}, ${NAME|OTHER} nor ${NAME:-default}; write $${ for a plain ${

@@ -8,6 +8,7 @@ pub mod forms;
 pub mod limits;
 pub mod parameters;
 pub mod pause;
+pub mod queues;
 pub mod redis;
 pub mod replay;
 pub mod retention;

@@ -189,7 +189,7 @@ fn initial_heartbeat(context: &Context) -> Heartbeat {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         started_at_ms: context.clock.now().timestamp_millis(),
-        queues: context.config.queues.clone(),
+        queues: context.config.queue_names(),
         host: host_name(),
         state: WorkerState::Running,
         said_at_ms: 0,

@@ -71,7 +71,7 @@ async fn run_once(context: &Context) -> Result<(), BrokerError> {
     if broker.leader().is_elected().await? {
         return Ok(());
     }
-    for queue in &context.config.queues {
+    for queue in &context.config.queue_names() {
         let missing_for = context.config.liveness.missing_for();
         broker.workers().recover(queue, missing_for).await?;
     }

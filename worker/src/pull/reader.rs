@@ -85,13 +85,14 @@ async fn read_until_failure(
     sender: &JobSender,
     backoff: &mut Backoff,
 ) -> Result<(), BrokerError> {
-    let queues = &context.config.queues;
+    let queues = &context.config.queue_names();
     let pauses = &context.availability.pauses;
     let mut reader = context
         .broker
         .queues()
         .reader(queues, &context.worker)
         .await?;
+    reader.share(&context.config.queues, context.config.queue_order);
     pauses.refresh(&context.broker).await?;
     return_strays(context).await?;
     let mut strays_returned_at = Instant::now();
@@ -227,7 +228,7 @@ fn dispatch(
 
 /// Returns entries that Redis delivered to this worker in a reply that was lost.
 async fn return_strays(context: &Context) -> Result<(), BrokerError> {
-    for queue in &context.config.queues {
+    for queue in &context.config.queue_names() {
         for stream in [queue.ready(), queue.clone()] {
             for delivery in context
                 .broker

@@ -1,7 +1,8 @@
 //! The reader: pulls entries of some queues for one worker.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use longshore_policy::queues::{QueueOrder, QueueShare};
 use longshore_protocol::{
     checkpoint::Checkpoint,
     envelope::RawMessage,
@@ -11,6 +12,7 @@ use longshore_protocol::{
 };
 use redis::{Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
+use super::turns::{QueueTurns, Quotas};
 use crate::{Broker, BrokerError, Delivery, LONGEST_READ, Queues, scripts};
 
 /// The fields and values of a message.
@@ -67,7 +69,7 @@ pub struct TenantEntry {
 pub struct QueueReader {
     broker: Broker,
     connection: MultiplexedConnection,
-    queues: usize,
+    turns: QueueTurns,
     streams: Vec<QueueName>,
     excluded: Vec<QueueName>,
     worker: WorkerId,
@@ -91,26 +93,38 @@ impl QueueReader {
             .filter(|stream| self.excluded.is_empty() || !self.excluded.contains(&stream.base()))
     }
 
-    /// Reads about `count` entries of all queues together (at least one of each): first returned and released
-    /// entries; without these, new ones, for which it waits up to `wait`. Entries may arrive in several streams
-    /// while it waits; then it returns more.
+    /// Has the queues take turns by these weights and in this order. Without it, all have the same weight.
+    pub fn share(&mut self, shares: &[QueueShare], order: QueueOrder) {
+        self.turns = QueueTurns::new(shares, order);
+    }
+
+    /// Reads about `count` entries of all queues together, by their turns. If there are none, it waits up to `wait` for
+    /// new ones; entries may arrive in several streams while it waits, so it may return one of each queue more.
     pub async fn read(
         &mut self,
         count: usize,
         wait: Duration,
         wanted: EntrySource,
     ) -> Result<Vec<DeliveredEntry>, BrokerError> {
-        let share = (count / self.queues.max(1)).max(1);
-        let delivered = self.pull(share).await?;
-        if !delivered.is_empty() {
-            return Ok(delivered);
+        let quotas = self.turns.quotas(count, &self.excluded);
+        // New entries of a single queue are read without a script, which costs less.
+        let with_new = wanted == EntrySource::All && quotas.len() > 1;
+        let mut delivered = self.pull(count, &quotas, with_new).await?;
+        if delivered.is_empty() {
+            let streams: Vec<QueueName> = self
+                .included()
+                .filter(|queue| wanted == EntrySource::All || queue.is_ready())
+                .cloned()
+                .collect();
+            let share = (count / quotas.len().max(1)).max(1);
+            delivered = self.read_streams(&streams, share, Some(wait)).await?;
         }
-        let streams: Vec<QueueName> = self
-            .included()
-            .filter(|queue| wanted == EntrySource::All || queue.is_ready())
-            .cloned()
-            .collect();
-        self.read_streams(&streams, share, Some(wait)).await
+        let mut taken = BTreeMap::new();
+        for entry in &delivered {
+            *taken.entry(entry.delivery.queue.base()).or_default() += 1;
+        }
+        self.turns.count(&quotas, &taken);
+        Ok(delivered)
     }
 
     /// Reads new entries, at most `count` of each queue, without waiting. They are to be parked with
@@ -146,19 +160,28 @@ impl QueueReader {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Pulls returned and released entries.
-    async fn pull(&mut self, most: usize) -> Result<Vec<DeliveredEntry>, BrokerError> {
+    /// Pulls returned and released entries, and new ones if `with_new`.
+    async fn pull(
+        &mut self,
+        most: usize,
+        quotas: &Quotas,
+        with_new: bool,
+    ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let mut call = scripts::PULL.prepare_invoke();
-        let streams: Vec<QueueName> = self.included().cloned().collect();
+        let streams: Vec<QueueName> = quotas
+            .iter()
+            .flat_map(|(queue, _)| [queue.ready(), queue.clone()])
+            .collect();
         for stream in &streams {
             call.key(self.broker.keys().queue(stream));
         }
         call.arg(self.broker.keys().prefix())
             .arg(self.worker.as_str())
             .arg(most)
-            .arg(MOST_BYTES);
-        for stream in &streams {
-            call.arg(stream.as_str());
+            .arg(MOST_BYTES)
+            .arg(u8::from(with_new));
+        for (queue, quota) in quotas {
+            call.arg(queue.as_str()).arg(*quota);
         }
         let rows: Vec<PulledRow> = call
             .invoke_async(&mut self.connection)
@@ -303,10 +326,11 @@ impl Queues<'_> {
                 )
                 .await?;
         }
+        let equal: Vec<QueueShare> = queues.iter().cloned().map(QueueShare::from).collect();
         Ok(QueueReader {
             broker: self.broker.clone(),
             connection: self.broker.dedicated(LONGEST_READ).await?,
-            queues: queues.len(),
+            turns: QueueTurns::new(&equal, QueueOrder::Weighted),
             streams,
             excluded: Vec::new(),
             worker: worker.clone(),

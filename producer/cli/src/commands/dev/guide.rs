@@ -30,7 +30,12 @@ impl Guide {
     /// `shown` is the directory as the user named it.
     pub(super) fn new(plan: &Plan, stack: &Stack, shown: &Path) -> Self {
         let keys = Keys::new(&plan.config.namespace);
-        let queue = plan.config.queues.first().cloned().unwrap_or_default();
+        let queue = plan
+            .config
+            .queue_names()
+            .into_iter()
+            .next()
+            .unwrap_or_default();
         Self {
             redis: stack.redis_url(),
             postgres: stack.postgres_at(),
