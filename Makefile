@@ -70,8 +70,8 @@ compose-check: ## Check compose.yaml, without a container engine
 	tests/deploy/run.sh test_image.Compose
 
 # Each test compares a generated part of the documents, or writes it if the variable is set.
-docs: ## Write the generated parts of docs/ (help texts, settings, metrics)
-	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore -p longshore-config -p longshore-service -- docs:: reference::
+docs: ## Write the generated parts of docs/ (help texts, settings, metrics), and catalog.json
+	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore -p longshore-config -p longshore-policy -p longshore-service -- docs:: reference::
 
 schema: ## Write migrations/schema.sql from the migrations (needs Postgres)
 	LONGSHORE_WRITE_SCHEMA=1 cargo test -p longshore-ledger schema_sql_is_up_to_date

@@ -1,7 +1,7 @@
 //! The providers and models that can answer jobs, and their prices.
 //!
-//! `catalog.yaml` is the built-in catalog; the user's `longshore.yaml` extends and overrides it by
-//! name.
+//! `catalog.yaml` is the built-in catalog (`catalog.json` is generated from it); the user's `longshore.yaml` extends and
+//! overrides it by name.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use crate::{
     Environment, Form, Interpolated, Origin, Part, Problem, Text,
     interpolate::{interpolate, variable_in_use, variables_of},
     suggest::closest,
-    yaml::{Parsed, parse},
+    yaml::{Parsed, parse, parse_json},
 };
 
 /// The result of reading a configuration.
@@ -77,7 +77,16 @@ impl<'a> Reader<'a> {
 
     /// Parses another file. `None`: it is not YAML.
     pub fn parse<T: Part>(&mut self, path: &Path, text: &str) -> Option<T> {
-        match parse(path, text) {
+        self.adopt_if_read(parse(path, text))
+    }
+
+    /// As [`Reader::parse`], for a file that is JSON.
+    pub fn parse_json<T: Part>(&mut self, path: &Path, text: &str) -> Option<T> {
+        self.adopt_if_read(parse_json(path, text))
+    }
+
+    fn adopt_if_read<T>(&mut self, parsed: Result<Parsed<T>, Problem>) -> Option<T> {
+        match parsed {
             Ok(parsed) => Some(self.adopt(parsed)),
             Err(problem) => {
                 self.problems.push(problem);

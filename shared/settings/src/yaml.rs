@@ -32,14 +32,28 @@ pub fn parse_fields<T: Part>(path: &Path, text: &str) -> Result<Parsed<T>, Probl
 }
 
 fn read<T: Part>(path: &Path, text: &str, kind: &'static str) -> Result<Parsed<T>, Problem> {
-    let node = load(path, text, Booleans::Words)?;
+    Ok(read_node(path, &load(path, text, Booleans::Words)?, kind))
+}
+
+/// As [`parse`], for a file that is JSON. Its problems have no lines.
+pub(crate) fn parse_json<T: Part>(path: &Path, text: &str) -> Result<Parsed<T>, Problem> {
+    let node = Node::from_json(text).map_err(|error| {
+        Problem::new(
+            Origin::file(path, Some(error.line())),
+            format!("this is not JSON: {error}"),
+        )
+    })?;
+    Ok(read_node(path, &node, "setting"))
+}
+
+fn read_node<T: Part>(path: &Path, node: &Node, kind: &'static str) -> Parsed<T> {
     let mut found = Found::new(path, kind);
-    let value = T::read(&node, &At::TOP, &mut found);
-    Ok(Parsed {
+    let value = T::read(node, &At::TOP, &mut found);
+    Parsed {
         value,
         problems: found.problems,
         unreadable: found.unreadable,
-    })
+    }
 }
 
 /// Reads a document of any form.

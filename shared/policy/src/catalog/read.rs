@@ -12,7 +12,8 @@ use super::{
 };
 use crate::limits::share_accounts;
 
-const BUILT_IN: &str = include_str!("../catalog.yaml");
+/// `catalog.yaml` as JSON: every command reads it when it starts.
+const BUILT_IN: &str = include_str!("../catalog.json");
 
 /// The catalog settings of the user's file.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Catalog {
     /// Overrides the built-in catalog by the user's model files, providers and models, in this order.
     pub fn read(r: &mut Reader<'_>, written: CatalogSettings, simulator: Option<&Url>) -> Self {
         let built_in: RawCatalog = r
-            .parse(Path::new("built-in catalog"), BUILT_IN)
+            .parse_json(Path::new("built-in catalog"), BUILT_IN)
             .unwrap_or_default();
         let named = providers::merge(r, built_in.providers.unwrap_or_default(), written.providers);
         let names: Vec<&str> = named
@@ -72,5 +73,26 @@ impl Catalog {
             models::add(r, &mut catalog, part, written.unknown_price);
         }
         catalog
+    }
+}
+
+#[cfg(test)]
+mod reference {
+    use longshore_settings::{Booleans, yaml::load};
+
+    use super::*;
+
+    /// Compares `catalog.json` with `catalog.yaml`, or writes it if `LONGSHORE_UPDATE_DOCS` is set.
+    #[test]
+    fn the_json_is_that_of_the_yaml() {
+        let yaml = include_str!("../catalog.yaml");
+        let node = load(Path::new("catalog.yaml"), yaml, Booleans::Words).unwrap();
+        let json = serde_json::to_string_pretty(&node).unwrap() + "\n";
+        if std::env::var_os("LONGSHORE_UPDATE_DOCS").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog.json");
+            std::fs::write(path, json).unwrap();
+            return;
+        }
+        assert!(json == BUILT_IN, "catalog.json is stale: run `make docs`");
     }
 }
