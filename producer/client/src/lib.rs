@@ -12,7 +12,7 @@
 //! let client = Client::connect("redis://127.0.0.1:6379", "longshore").await?;
 //! let job = Job::prompt("Name three primary colours.").task_type("research").reply(true);
 //! let receipt = client.enqueue(&job).await?;
-//! match client.wait(&receipt.id, Duration::from_secs(60)).await? {
+//! match client.wait_for(&receipt, Duration::from_secs(60)).await? {
 //!     Some(outcome) => println!("{:?}", outcome.output),
 //!     None => println!("{} has not ended yet", receipt.id),
 //! }

@@ -9,7 +9,11 @@ use longshore_protocol::{
 };
 use tokio::time::Instant;
 
-use crate::{client::Client, error::ClientError};
+use crate::{
+    client::{Client, Receipt},
+    error::ClientError,
+    submission::Submission,
+};
 
 /// Duration of one blocking wait. After each, the stored outcome is read, because another client may have
 /// popped the reply, or a broken connection may have lost it.
@@ -23,6 +27,9 @@ pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The pause between two reads of many outcomes, or of a chain or batch.
 pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(250);
+
+/// The pause before a message that no worker has read is looked for again.
+const UNREAD_PAUSE: Duration = Duration::from_millis(100);
 
 /// Outcomes read by one call. Small, because an outcome holds the whole answer.
 const CHUNK: usize = 200;
@@ -58,6 +65,30 @@ impl Client {
         timeout: Duration,
     ) -> Result<Option<Outcome>, ClientError> {
         wait_in_slices(timeout, async |slice| self.wait_slice(job, slice).await).await
+    }
+
+    /// Waits until the job of this message ends; `None` after `timeout`. [`Client::wait`] does not tell the messages of
+    /// one id apart. If the id belongs to another job, this returns the outcome of the message, whose `error_class` is
+    /// `id_conflict`, and not that of the other job.
+    pub async fn wait_for(
+        &self,
+        receipt: &Receipt,
+        timeout: Duration,
+    ) -> Result<Option<Outcome>, ClientError> {
+        wait_in_slices(timeout, async |slice| {
+            let outcome = self.wait_slice(&receipt.id, slice).await?;
+            match self.submission(receipt).await? {
+                Submission::Accepted | Submission::Duplicate(_) => Ok(outcome),
+                Submission::Refused { .. } => {
+                    self.outcome(&JobId::from_entry(&receipt.entry_id)).await
+                }
+                Submission::Unread => {
+                    tokio::time::sleep(UNREAD_PAUSE.min(slice)).await;
+                    Ok(None)
+                }
+            }
+        })
+        .await
     }
 
     /// Takes the reply of a job with [`reply_to`] this reader; `None` after `timeout`. Reads nothing else, so a
