@@ -17,8 +17,9 @@ use self::{
 };
 
 /// In the order in which people read them.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
+    clients::PAGE,
     "docs/PROTOCOL.md",
     "docs/CONFIGURATION.md",
     "docs/SIMULATOR.md",
@@ -27,7 +28,7 @@ const DOCUMENTS: [&str; 6] = [
 ];
 
 /// Blocks that this test does not run: the document, how the block begins, and why.
-const NOT_RUN: [(&str, &str, &str); 8] = [
+const NOT_RUN: [(&str, &str, &str); 7] = [
     ("README.md", "git clone", "downloads and builds"),
     (
         "README.md",
@@ -38,11 +39,6 @@ const NOT_RUN: [(&str, &str, &str); 8] = [
         "README.md",
         "echo \"OPENAI_API_KEY",
         "needs the key of a real provider",
-    ),
-    (
-        "README.md",
-        "import json, os, redis",
-        "the module `clients` runs it, where Python is installed",
     ),
     (
         "docs/CONFIGURATION.md",
@@ -102,7 +98,7 @@ async fn run(reader: &mut Reader, checks: &Checks, block: &Block) -> anyhow::Res
         Kind::Json => checks.json(reader, &block.text).await,
         Kind::Yaml => checks.yaml(reader, &block.text).await,
         Kind::Sql => reader.sql(&block.text).await,
-        Kind::Python => anyhow::bail!("list it in NOT_RUN, and run it in the module `clients`"),
+        Kind::Program => clients::has_a_test(block),
     }
 }
 

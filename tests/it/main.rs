@@ -15,7 +15,6 @@ mod chains;
 mod chains_cli;
 mod chaos;
 mod cli;
-mod clients;
 mod connections;
 mod cost;
 mod crash;

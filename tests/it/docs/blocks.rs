@@ -13,7 +13,7 @@ pub(super) struct Block {
     /// The line on which it begins, counted from 1.
     pub(super) line: usize,
     /// Empty for an indented block.
-    language: String,
+    pub(super) language: String,
     pub(super) text: String,
 }
 
@@ -25,7 +25,8 @@ pub(super) enum Kind {
     Json,
     Yaml,
     Sql,
-    Python,
+    /// A program, whose tests are in the module `clients`.
+    Program,
     /// What a program prints, or a drawing: nothing to run.
     Output,
 }
@@ -39,7 +40,7 @@ impl Block {
             "json" => Kind::Json,
             "yaml" => Kind::Yaml,
             "sql" => Kind::Sql,
-            "python" => Kind::Python,
+            "bash" | "python" | "typescript" | "go" | "ruby" | "rust" => Kind::Program,
             "text" => Kind::Output,
             other => bail!(
                 "no test runs blocks in {other}: add the language to tests/it/docs/blocks.rs, or \
