@@ -15,6 +15,7 @@ mod chains;
 mod chains_cli;
 mod chaos;
 mod cli;
+mod conformance;
 mod connections;
 mod cost;
 mod crash;

@@ -22,6 +22,7 @@ use super::{
     checks::repository,
     reader::Reader,
 };
+use crate::conformance;
 
 /// The page with a program in each of [`LANGUAGES`]. Each takes an id and a prompt, and does the same.
 pub(super) const PAGE: &str = "docs/CLIENTS.md";
@@ -316,6 +317,38 @@ async fn ruby() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rust() {
     check(&RUST).await;
+}
+
+/// The runner that `tests/conformance/README.md` offers finds nothing in the files, and everything in a wrong one.
+#[tokio::test(flavor = "multi_thread")]
+async fn python_runs_the_conformance_files() {
+    let python = packages().await.join(".venv/bin/python");
+    let runner = repository().join("tests/conformance/run.py");
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let longshore = stack.command("longshore").unwrap();
+    let programs = Path::new(longshore.get_program()).parent().unwrap();
+    let run = async |files: &[PathBuf]| {
+        let output = Command::new(&python)
+            .arg(&runner)
+            .args(files)
+            .env_clear()
+            .envs(stack.env())
+            .env("PATH", programs)
+            .current_dir(stack.dir())
+            .output();
+        ran(&output.await.unwrap())
+    };
+    let held = run(&conformance::files()).await;
+    assert_eq!(expect_success(held), "");
+
+    stack.write("wrong.json", conformance::WRONG).unwrap();
+    let found = run(&[stack.dir().join("wrong.json")]).await;
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let reported = found.stdout.matches("wrong.json: ").count();
+    let wrong = conformance::cases(conformance::WRONG);
+    assert_eq!(reported, wrong, "{}", found.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
