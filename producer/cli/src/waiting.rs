@@ -179,8 +179,12 @@ pub(crate) async fn missing_worker(
     })
 }
 
-/// Warns before a task is left in a queue that no worker has ever read. A producer's user may not look; it gets no warning.
+/// Warns before a task is left in a queue that no worker has ever read: its name may be misspelt. A producer's user may not
+/// look; it gets no warning.
 pub(crate) async fn warn_if_unread(broker: &Broker, queue: &QueueName) {
+    if *queue == QueueName::default() {
+        return;
+    }
     let is_read = broker.queues().has_been_read(queue).await;
     // The check for workers scans the keys, so it is made for such a queue alone.
     if let Ok(false) = is_read

@@ -176,7 +176,7 @@ mod tests {
             &SettingsDocument {
                 file: config.source.map(|path| path.display().to_string()),
                 pushed,
-                settings: settings.into_iter().take(20).collect(),
+                settings: settings.into_iter().take(21).collect(),
             },
             origin,
             Width::UNLIMITED,
@@ -191,6 +191,7 @@ mod tests {
         database_url                  127.0.0.1:5432/longshore  default
         namespace                     longshore                 default
         queues                        default                   default
+        queue_order                   weighted                  default
         concurrency                   1000                      default
         grace                         9s                        LONGSHORE_GRACE
         listen                        off                       default
