@@ -14,6 +14,7 @@ from pathlib import Path
 import kubernetes_validate
 
 import custom_objects
+import promql
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs/CONFIGURATION.md"
 
@@ -373,6 +374,16 @@ def pod_monitor(document, objects):
             yield f"spec.podMetricsEndpoints: `{endpoint['interval']}` is not a duration such as 30s"
 
 
+def prometheus_rule(document, _objects):
+    for group in document["spec"]["groups"]:
+        for rule in group["rules"]:
+            name = rule.get("alert") or rule.get("record")
+            if not re.match(r"^(\d+(ms|s|m|h|d|w|y))+$", rule.get("for", "0s")):
+                yield f"{name}: for: `{rule['for']}` is not a duration such as 5m"
+            for fault in promql.faults(rule["expr"]):
+                yield f"{name}: expr: {fault}"
+
+
 def selects_pods(selector, objects):
     wanted = selector.get("matchLabels", {}).items()
     return any(wanted <= template["metadata"]["labels"].items() for template in templates(objects))
@@ -395,6 +406,7 @@ CHECKS = {
     "NetworkPolicy": [network_policy],
     "PodDisruptionBudget": [disruption],
     "PodMonitor": [pod_monitor],
+    "PrometheusRule": [prometheus_rule],
     "ScaledObject": [scale_target, scaled_object],
     "ServiceAccount": [],
     "TriggerAuthentication": [],

@@ -1,5 +1,6 @@
 """The chart renders what a cluster accepts, and refuses values that it cannot use."""
 
+import json
 import re
 import subprocess
 import tempfile
@@ -8,6 +9,7 @@ import unittest
 import yaml
 
 import chart
+import dashboard
 import rules
 
 # What the Secrets that the values refer to would have.
@@ -278,6 +280,14 @@ class Chart(unittest.TestCase):
                 own = {key: value for key, value in trigger["metadata"].items() if not key.startswith("stream")}
                 self.assertEqual(own, metadata)
 
+    def test_alerts_and_dashboard_arrive_unchanged(self):
+        objects = chart.render("production")
+        (rule,) = (document for document in objects if document["kind"] == "PrometheusRule")
+        self.assertEqual(rule["spec"], yaml.safe_load((chart.ROOT / "deploy/prometheus/alerts.yaml").read_text()))
+        (shown,) = (document for document in objects if "longshore.json" in document.get("data", {}))
+        self.assertEqual(json.loads(shown["data"]["longshore.json"]), dashboard.load())
+        self.assertEqual(shown["metadata"]["labels"]["grafana_dashboard"], "1")
+
     def test_longshore_accepts_the_configuration(self):
         """The file of the ConfigMap together with the variables of every service."""
         program = chart.ROOT / "target/debug/longshore"
@@ -285,7 +295,7 @@ class Chart(unittest.TestCase):
             self.skipTest("target/debug/longshore is not built")
         for name in chart.VALUES:
             objects = chart.render(name)
-            (config,) = (document for document in objects if document["kind"] == "ConfigMap")
+            (config,) = (document for document in objects if "longshore.yaml" in document.get("data", {}))
             with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
                 file.write(config["data"]["longshore.yaml"])
                 file.flush()

@@ -62,17 +62,8 @@ def set_environment(name, value):
     return change
 
 
-def prometheus_rule(objects):
-    """The chart has none. Whoever adds one has to write the rules for it."""
-    rule = {"alert": "A", "expr": "sum(", "for": "soon"}
-    objects.append(
-        {
-            "apiVersion": "monitoring.coreos.com/v1",
-            "kind": "PrometheusRule",
-            "metadata": {"name": "longshore"},
-            "spec": {"groups": [{"name": "longshore", "rules": [rule]}]},
-        }
-    )
+def alert(objects):
+    return find(objects, "PrometheusRule")["spec"]["groups"][0]["rules"][0]
 
 
 # What is changed, and what the fault says.
@@ -148,7 +139,17 @@ FAULTS = {
         set_in(lambda objects: find(objects, "PodMonitor")["spec"]["podMetricsEndpoints"][0], "intervall", "30s"),
         "spec.podMetricsEndpoints[0].intervall: there is no such field",
     ),
-    "alert with a bad duration or a bad expression": (prometheus_rule, "no rule knows PrometheusRule"),
+    "alert with a bad duration": (set_in(alert, "for", "soon"), "for: `soon` is not a duration"),
+    "alert with a bad expression": (set_in(alert, "expr", "sum("), "expr: not PromQL"),
+    "alert on a metric that does not exist": (
+        set_in(alert, "expr", "longshore_queue_length > 1"),
+        "longshore_queue_length: docs/METRICS.md has no such metric",
+    ),
+    "unknown field of an alert": (set_in(alert, "fro", "5m"), "there is no such field"),
+    "kind that no rule knows": (
+        lambda objects: objects.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "longshore"}}),
+        "no rule knows Service",
+    ),
     # Beyond what an API server refuses.
     "grace not longer than the drain": (
         set_in(spec, "terminationGracePeriodSeconds", 330),

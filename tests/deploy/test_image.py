@@ -96,12 +96,37 @@ class Compose(unittest.TestCase):
     def test_every_image_and_program_exists(self):
         for name, service in self.services.items():
             if "build" not in service:
-                self.assertRegex(service["image"], r":\d", f"{name}: no fixed version")
+                self.assertRegex(service["image"], r":v?\d", f"{name}: no fixed version")
                 continue
             stage = STAGES[service["build"]["target"]]
             programs = [Path(target).name for _stage, _sources, target in stage.copies()]
             for program in service.get("entrypoint", []):
                 self.assertIn(program, programs, name)
+
+    def test_every_file_that_is_mounted_exists(self):
+        mounts = [(name, mount) for name, service in self.services.items() for mount in service.get("volumes", [])]
+        files = [(name, mount.split(":")[0]) for name, mount in mounts if mount.startswith(".")]
+        self.assertTrue(files)
+        for name, path in files:
+            # Docker would create a folder, and mounts a link as what it leads to.
+            self.assertTrue((ROOT / path).exists() and not (ROOT / path).is_symlink(), f"{name}: {path}")
+
+    def test_prometheus_scrapes_services_that_exist(self):
+        config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())
+        (scrape,) = config["scrape_configs"]
+        (discovery,) = scrape["dns_sd_configs"]
+        for name in discovery["names"]:
+            listen = self.services[name]["environment"]["LONGSHORE_LISTEN"]
+            self.assertEqual(listen, f"0.0.0.0:{discovery['port']}", name)
+        source = ROOT / "deploy/grafana/provisioning/datasources/prometheus.yaml"
+        (source,) = yaml.safe_load(source.read_text())["datasources"]
+        self.assertIn(re.fullmatch(r"http://(\w+):9090", source["url"]).group(1), self.services)
+
+    def test_promtool_accepts_the_configuration(self):
+        if not shutil.which("promtool"):
+            self.skipTest("promtool is not installed: apt-get install prometheus")
+        done = run(["promtool", "check", "config", ROOT / "deploy/prometheus/prometheus.yaml"])
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_every_variable_is_read(self):
         for name, service in self.services.items():
