@@ -7,19 +7,37 @@ import unittest
 import yaml
 
 import chart
+import commands
 import rules
 
 KUBERNETES = chart.ROOT / "docs/KUBERNETES.md"
-DOCUMENTS = [KUBERNETES, chart.CHART / "README.md", chart.ROOT / "deploy/kubernetes/README.md"]
+OPERATIONS = chart.ROOT / "docs/OPERATIONS.md"
+DOCUMENTS = [KUBERNETES, OPERATIONS, chart.CHART / "README.md", chart.ROOT / "deploy/kubernetes/README.md"]
 
 
 class Links(unittest.TestCase):
     def test_every_link_leads_somewhere(self):
         for document in DOCUMENTS:
-            links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
+            links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", document.read_text())
             self.assertTrue(links)
-            for link in links:
-                self.assertTrue((document.parent / link).exists(), f"{document}: {link}")
+            for path, anchor in links:
+                target = document.parent / path if path else document
+                self.assertTrue(target.exists(), f"{document}: {path}")
+                if anchor:
+                    self.assertIn(anchor, anchors(target.read_text()), f"{document}: {path}")
+
+
+class Commands(unittest.TestCase):
+    def test_every_command_exists(self):
+        """Those of docs/OPERATIONS.md need a stack in trouble, so no test runs them."""
+        found = re.findall(r"`(longshore [^`]+)`|^(longshore .+)$", OPERATIONS.read_text(), re.MULTILINE)
+        self.assertTrue(found)
+        for command in map("".join, found):
+            self.assertEqual(commands.faults(command), [])
+
+    def test_a_command_that_does_not_exist_is_found(self):
+        for command in ("longshore state", "longshore dlq list --by reason", "longshore failures --platfrom x"):
+            self.assertTrue(commands.faults(command), command)
 
 
 @unittest.skipIf(chart.WHY_NO_HELM, chart.WHY_NO_HELM)
@@ -51,6 +69,12 @@ class Documents(unittest.TestCase):
             *("--set", "worker.terminationGracePeriodSeconds=300"),
         )
         self.assertIn(block, done.stderr)
+
+
+def anchors(text):
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 if __name__ == "__main__":
