@@ -1,4 +1,4 @@
-"""Checks PromQL against the metrics that docs/METRICS.md lists: each name exists, and so does each label where it is used."""
+"""Checks PromQL against docs/METRICS.md: each metric exists, and so does each label where it is used."""
 
 import re
 from pathlib import Path

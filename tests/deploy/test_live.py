@@ -54,7 +54,7 @@ LOAD = [
     # Opens a circuit.
     (5, {"prompt": "[[status=503]] Name a colour.", "platform": "xai", "fallback": "false"}),
     # Holds an account.
-    (1, {"prompt": "[[fail_first=1:429]] [[retry_after=5]] Round {round}.", "platform": "anthropic", "fallback": "false"}),
+    (1, {"prompt": "[[fail_first=1:429]] [[retry_after=5]] {round}", "platform": "anthropic", "fallback": "false"}),
     # More than the limit of the day: the rest waits.
     (3, {"prompt": "Name a colour.", "platform": "deepseek", "fallback": "false"}),
     # The second is dropped.
@@ -93,17 +93,25 @@ class Live(unittest.TestCase):
             self.check_metrics(longshore)
             # Gauges are updated every 10 s.
             deadline = time.monotonic() + 40
-            while (missing := prometheus.without_result()) and time.monotonic() < deadline:
+            while (missing := prometheus.without_result(dashboard.load())) and time.monotonic() < deadline:
                 time.sleep(1)
             self.assertEqual(missing, {}, "queries of the dashboard without a result, or with nothing but 0")
+            self.check_that_an_empty_query_is_found(prometheus)
             self.wait_for(prometheus, PENDING)
             longshore.stop()
             self.wait_for(prometheus, PENDING_AT_THE_END)
 
+    def check_that_an_empty_query_is_found(self, prometheus):
+        changed = dashboard.load()
+        target = dashboard.panels(changed)[0]["targets"][0]
+        target["expr"] = target["expr"].replace("$job", "other")
+        self.assertEqual(prometheus.without_result(changed), {("Ended jobs", "{{outcome}}"): []})
+
     def check_metrics(self, longshore):
         for target in longshore.targets:
             with urllib.request.urlopen(f"http://{target}/metrics", timeout=5) as answer:
-                done = subprocess.run(["promtool", "check", "metrics"], input=answer.read(), capture_output=True, check=False)
+                text = answer.read()
+            done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
             self.assertEqual((done.returncode, done.stdout + done.stderr), (0, b""), target)
 
     def wait_for(self, prometheus, names):
@@ -156,7 +164,8 @@ class Longshore:
             self.enqueue(fields(job, number) for count, job in LOAD for _ in range(count))
             time.sleep(2)
         # These stay in the queue.
-        subprocess.run([PROGRAMS / "longshore", "pause", "queue", "default"], env=self.variables, capture_output=True, check=True)
+        pause = [PROGRAMS / "longshore", "pause", "queue", "default"]
+        subprocess.run(pause, env=self.variables, capture_output=True, check=True)
         self.enqueue([["prompt", "Name a colour."]] * 3)
 
     def enqueue(self, messages):
@@ -226,10 +235,10 @@ class Prometheus:
     def rules(self):
         return [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
 
-    def without_result(self):
-        """The queries of the dashboard that show nothing, with their values, by panel and legend."""
+    def without_result(self, document):
+        """The queries of a dashboard that show nothing, with their values, by panel and legend."""
         missing = {}
-        for panel in dashboard.panels(dashboard.load()):
+        for panel in dashboard.panels(document):
             for target in panel["targets"]:
                 values = self.query(dashboard.expression(target, "longshore"))
                 if not values or (not any(value > 0 for value in values) and target["legendFormat"] not in ZERO):
