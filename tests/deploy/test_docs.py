@@ -8,11 +8,12 @@ import yaml
 
 import chart
 import commands
+import promql
 import rules
 
 KUBERNETES = chart.ROOT / "docs/KUBERNETES.md"
 OPERATIONS = chart.ROOT / "docs/OPERATIONS.md"
-DOCUMENTS = [KUBERNETES, OPERATIONS, chart.CHART / "README.md", chart.ROOT / "deploy/kubernetes/README.md"]
+DOCUMENTS = [KUBERNETES, OPERATIONS, promql.METRICS, chart.CHART / "README.md", chart.ROOT / "deploy/kubernetes/README.md"]
 
 
 class Links(unittest.TestCase):
@@ -25,6 +26,14 @@ class Links(unittest.TestCase):
                 self.assertTrue(target.exists(), f"{document}: {path}")
                 if anchor:
                     self.assertIn(anchor, anchors(target.read_text()), f"{document}: {path}")
+
+
+class Queries(unittest.TestCase):
+    def test_every_query_is_promql_with_metrics_that_exist(self):
+        found = re.findall(r"\| `([^`]+)` \|$", promql.METRICS.read_text(), re.MULTILINE)
+        self.assertTrue(found)
+        for query in found:
+            self.assertEqual(promql.faults(query), [], query)
 
 
 class Commands(unittest.TestCase):
