@@ -58,23 +58,27 @@ async fn publish_limits(
     let meters = Meters::new(&config.catalog, &config.budgets);
     for report in broker.limits().meters(&meters.all(now)).await? {
         let meter = [report.meter.as_str()];
-        QUOTA_USED.set(meter, used_ratio(&report.fill));
+        if let Some(used) = used_ratio(&report.fill) {
+            QUOTA_USED.set(meter, used);
+        }
         QUOTA_WAITING.set_count(meter, report.waiting);
     }
     Ok(())
 }
 
+/// `None` for a rate: its calls are paced, so it is used to the full or not at all.
 #[expect(clippy::cast_precision_loss, reason = "a share")]
-fn used_ratio(usage: &MeterUsage) -> f64 {
+fn used_ratio(usage: &MeterUsage) -> Option<f64> {
     let (used, limit) = match usage {
-        MeterUsage::Rate { per_minute, free } => (per_minute.saturating_sub(*free), *per_minute),
+        MeterUsage::Rate { .. } => return None,
         MeterUsage::Window(window) => (window.taken(), window.limit),
         MeterUsage::Slots { cap, in_use, .. } => (*in_use, u64::from(*cap)),
     };
-    if limit == 0 {
-        return 1.0;
-    }
-    used as f64 / limit as f64
+    Some(if limit == 0 {
+        1.0
+    } else {
+        used as f64 / limit as f64
+    })
 }
 
 /// Seconds from a time to now, both in ms since 1970; 0 without a time.
@@ -99,8 +103,10 @@ mod tests {
             per_minute: 60,
             free: 45,
         };
-        let shares = [rate, slots(4, 3), slots(0, 0)].map(|usage| used_ratio(&usage).to_string());
-        assert_eq!(shares, ["0.25", "0.75", "1"]);
+        assert_eq!(used_ratio(&rate), None);
+        let shares =
+            [slots(4, 3), slots(0, 0)].map(|usage| used_ratio(&usage).unwrap().to_string());
+        assert_eq!(shares, ["0.75", "1"]);
         let spans = [Some(1_500), Some(5_000), None];
         let spans = spans.map(|then| seconds_since(then, 4_000).to_string());
         assert_eq!(spans, ["2.5", "0", "0"]);

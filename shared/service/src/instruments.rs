@@ -147,9 +147,21 @@ impl Metric {
     }
 }
 
-/// Tells the recorder what each metric counts.
-pub(crate) fn describe_all() {
-    ALL.iter().for_each(Metric::describe);
+/// Tells the recorder what each metric counts. Counters without labels begin at 0, so that their first event is an
+/// increase.
+pub(crate) fn describe_all(is_scheduler: bool) {
+    let other = if is_scheduler {
+        Process::Worker
+    } else {
+        Process::Leader
+    };
+    for metric in ALL {
+        metric.describe();
+        if metric.kind == MetricKind::Counter && metric.labels.is_empty() && metric.process != other
+        {
+            metrics::counter!(metric.name).increment(0);
+        }
+    }
 }
 
 /// One line of the declaration.
@@ -243,7 +255,7 @@ instruments! {
     Gauge EVENTS_UNRECORDED = "longshore_events_unrecorded" [] from Leader;
     /// Age of the oldest event that is not in Postgres yet; 0 if all are.
     Gauge LEDGER_LAG = "longshore_ledger_lag_seconds" [] from Leader;
-    /// Share of a limit that is used or held, from 0 to 1, without the budgets of single tenants and chains.
+    /// Share of a limit that is used or held, from 0 to 1, without limits per minute and the budgets of single tenants and chains.
     Gauge QUOTA_USED = "longshore_quota_used_ratio" ["meter"] from Leader;
     /// Jobs that wait for room under a limit, without the budgets of single tenants and chains.
     Gauge QUOTA_WAITING = "longshore_quota_waiting_jobs" ["meter"] from Leader;

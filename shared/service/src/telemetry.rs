@@ -128,14 +128,15 @@ pub fn init(
 
 fn metrics_recorder(service: &str) -> Result<PrometheusHandle, TelemetryError> {
     let mut builder = builder()?;
-    if service == SCHEDULER {
+    let is_scheduler = service == SCHEDULER;
+    if is_scheduler {
         builder = builder.idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_LIFETIME));
     }
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)
         .map_err(|error| TelemetryError::AlreadySetUp(error.to_string()))?;
-    instruments::describe_all();
+    instruments::describe_all(is_scheduler);
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let handle = handle.clone();
         runtime.spawn(async move {
