@@ -1,4 +1,4 @@
-"""What the documents of deploy/ show: values render, messages are those of the chart, links lead somewhere."""
+"""What the documents of operators show: values render, messages are those of the chart, links lead somewhere."""
 
 import re
 import tempfile
@@ -13,7 +13,15 @@ import rules
 
 KUBERNETES = chart.ROOT / "docs/KUBERNETES.md"
 OPERATIONS = chart.ROOT / "docs/OPERATIONS.md"
-DOCUMENTS = [KUBERNETES, OPERATIONS, promql.METRICS, chart.CHART / "README.md", chart.ROOT / "deploy/kubernetes/README.md"]
+UPGRADING = chart.ROOT / "docs/UPGRADING.md"
+DOCUMENTS = [
+    KUBERNETES,
+    OPERATIONS,
+    UPGRADING,
+    promql.METRICS,
+    chart.CHART / "README.md",
+    chart.ROOT / "deploy/kubernetes/README.md",
+]
 
 
 class Links(unittest.TestCase):
