@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build dist test chaos lint deny deploy-check compose-check docs schema bench e2e-llm
+.PHONY: help run dev build dist release test chaos lint deny deploy-check compose-check docs schema bench e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -29,6 +29,12 @@ dist bench: export LONGSHORE_COMMIT = $(shell git rev-parse --short=12 HEAD)
 
 dist: ## Build what is shipped: optimised, into target/dist (takes ten minutes)
 	cargo build --profile dist $(PROGRAMS) --features longshore-worker/jemalloc
+
+# A folder with programs of `make dist`, to make a release without building them again.
+FROM ?=
+
+release: $(if $(FROM),,dist) ## Make the archive of a release, in target/release-archive
+	deploy/release/build.sh $(or $(FROM),target/dist) target/release-archive
 
 # The end-to-end tests start the programs, so these are built first. Clients are tested in the languages whose runtime is
 # installed.
