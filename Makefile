@@ -64,7 +64,7 @@ deny: ## Check the licenses and the sources of dependencies (installs cargo-deny
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
 	cargo deny check licenses bans sources
 
-deploy-check: ## Check the Helm chart, the image, compose.yaml, the alerts and the dashboard, without a cluster
+deploy-check: ## Check the chart, image, compose.yaml, alerts, dashboard, release archive and units, without a cluster
 	tests/deploy/run.sh
 
 compose-check: ## Check compose.yaml, without a container engine

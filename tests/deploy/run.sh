@@ -1,6 +1,7 @@
 #!/bin/sh
-# Checks what is in deploy/, the Dockerfile and compose.yaml, without a cluster and without a container engine. What a
-# machine cannot check is skipped, with the reason: without helm, without prometheus, or before `make build`.
+# Checks what is in deploy/, the Dockerfile, compose.yaml and the workflows, without a cluster and without a container
+# engine. What a machine cannot check is skipped, with the reason: without helm, without prometheus, or before
+# `make build`.
 set -eu
 cd "$(dirname "$0")"
 for tool in python3 npm; do
