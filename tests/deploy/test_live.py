@@ -90,16 +90,27 @@ class Live(unittest.TestCase):
             longshore = stack.enter_context(Longshore(folder))
             prometheus = stack.enter_context(Prometheus(folder, longshore))
             longshore.load()
+            before = self.without_result(prometheus, 12)
+            # Now jobs stay in the queue. Those that wait for a limit may be released into it.
+            longshore.pause()
             self.check_metrics(longshore)
-            # Gauges are updated every 10 s.
-            deadline = time.monotonic() + 40
-            while (missing := prometheus.without_result(dashboard.load())) and time.monotonic() < deadline:
-                time.sleep(1)
+            after = self.without_result(prometheus, 30)
+            missing = {query: after[query] for query in before if query in after}
             self.assertEqual(missing, {}, "queries of the dashboard without a result, or with nothing but 0")
             self.check_that_an_empty_query_is_found(prometheus)
             self.wait_for(prometheus, PENDING)
             longshore.stop()
             self.wait_for(prometheus, PENDING_AT_THE_END)
+
+    def without_result(self, prometheus, seconds):
+        """The queries of the dashboard that have no result for so long; gauges are updated every 10 s."""
+        document = dashboard.load()
+        missing, deadline = prometheus.without_result(document), time.monotonic() + seconds
+        while missing and time.monotonic() < deadline:
+            time.sleep(1)
+            still = prometheus.without_result(document)
+            missing = {query: still[query] for query in missing if query in still}
+        return missing
 
     def check_that_an_empty_query_is_found(self, prometheus):
         changed = dashboard.load()
@@ -163,7 +174,8 @@ class Longshore:
         for number in range(ROUNDS):
             self.enqueue(fields(job, number) for count, job in LOAD for _ in range(count))
             time.sleep(2)
-        # These stay in the queue.
+
+    def pause(self):
         pause = [PROGRAMS / "longshore", "pause", "queue", "default"]
         subprocess.run(pause, env=self.variables, capture_output=True, check=True)
         self.enqueue([["prompt", "Name a colour."]] * 3)
