@@ -55,16 +55,15 @@ local function returned(queue, stream, count)
   return ids, #ids > 0 and redis.call('HMGET', NS .. ':unbegun', unpack(entry_ids)) or {}
 end
 
--- Pulls an entry with which several workers died, if there is one, and nothing else.
+-- If the first entry that was handed back or recovered is one with which several workers died, pulls it alone. Returns
+-- whether the stream has such entries.
 local function pull_suspect(number, queue, stream)
-  local ids, unbegun = returned(queue, stream, most)
-  for k, id in ipairs(ids) do
-    if tonumber(unbegun[k] or '0') >= SUSPECT then
-      claim(number, queue, stream, {id})
-      is_full = true
-      return
-    end
+  local ids, unbegun = returned(queue, stream, 1)
+  if #ids > 0 and tonumber(unbegun[1] or '0') >= SUSPECT then
+    claim(number, queue, stream, ids)
+    is_full = true
   end
+  return #ids > 0
 end
 
 local function pull_returned(number, queue, stream, target)
@@ -136,8 +135,8 @@ end
 if redis.call('HLEN', NS .. ':unbegun') > 0 then
   for number = 0, #KEYS - 1, 2 do
     local queue = ARGV[QUEUES_AT + number]
-    if not is_full then pull_suspect(number, '~' .. queue, KEYS[number + 1]) end
-    if not is_full then pull_suspect(number + 1, queue, KEYS[number + 2]) end
+    if pull_suspect(number, '~' .. queue, KEYS[number + 1]) then break end
+    if pull_suspect(number + 1, queue, KEYS[number + 2]) then break end
   end
 end
 local has_more = {}
