@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build dist release test chaos lint deny deploy-check compose-check docs schema bench e2e-llm
+.PHONY: help run dev build dist release test chaos scale lint deny deploy-check compose-check docs schema bench e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -54,6 +54,13 @@ chaos: ## Break everything under load for MINUTES=30, from SEED=…, and check t
 	cargo build --workspace --bins
 	MINUTES=$(MINUTES) SEED=$(SEED) CHAOS_FAULTS=$(CHAOS_FAULTS) \
 	  cargo test -p longshore-tests --test it -- chaos::every_job_ends_once_whatever_breaks --nocapture
+
+# `make test` sends a few of them.
+JOBS ?= 50000
+
+scale: ## Let workers come and go as KEDA would, under a load of JOBS=50000, and check that each job runs once
+	cargo build --workspace --bins
+	SCALE_JOBS=$(JOBS) cargo test -p longshore-tests --test it -- scale::every_job_runs_once --nocapture
 
 lint: ## Check formatting, lints and the links of doc comments
 	cargo fmt --all --check

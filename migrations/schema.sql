@@ -65,6 +65,19 @@ CREATE INDEX attempts_failed ON ONLY attempts USING btree (started_at) WHERE out
 CREATE INDEX attempts_of_chain ON ONLY attempts USING btree (chain_id) WHERE chain_id IS NOT NULL;
 CREATE INDEX attempts_of_job ON ONLY attempts USING btree (job_id);
 
+CREATE TABLE audit (
+    act_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    actor text COLLATE "C" NOT NULL,
+    command text COLLATE "C" NOT NULL,
+    what text NOT NULL,
+    affected bigint,
+    outcome text COLLATE "C" NOT NULL,
+    error text,
+    CONSTRAINT audit_pkey PRIMARY KEY (act_id)
+);
+CREATE INDEX audit_by_time ON audit USING btree (at);
+
 CREATE TABLE chains (
     chain_id text COLLATE "C" NOT NULL,
     version bigint NOT NULL,

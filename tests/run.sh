@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Load and lateness in milliseconds: one at a time.
-alone=(cron::due policy::adaptive policy::fairness reload)
+alone=(cron::due policy::adaptive policy::fairness reload scale)
 # Three minutes at a pace that must be kept.
 long=(backlog)
 # Deadlines of seconds, and tests that wait for minutes: four at a time.

@@ -42,7 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["shared/broker", "shared/policy", "shared/protocol"],
     ),
     ("producer/local", &[]),
-    ("producer/simulator", &[]),
+    ("producer/simulator", &["shared/settings"]),
     (
         "producer/cli",
         &[
@@ -218,6 +218,32 @@ fn cargo_metadata() -> Value {
         String::from_utf8_lossy(&output.stderr)
     );
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Workers are given as long to stop wherever they run: `grace`, and the minute that a statement of Postgres may take.
+#[test]
+fn every_way_to_run_workers_gives_them_the_same_time_to_stop() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (file, setting) in [
+        ("compose.yaml", "stop_grace_period: 390s"),
+        (
+            "deploy/kubernetes/longshore.yaml",
+            "terminationGracePeriodSeconds: 390",
+        ),
+        (
+            "deploy/systemd/longshore-worker@.service",
+            "TimeoutStopSec=390",
+        ),
+        ("docs/CONFIGURATION.md", "`stop_grace_period: 390s`"),
+        (
+            "docs/CONFIGURATION.md",
+            "`terminationGracePeriodSeconds: 390`",
+        ),
+        ("docs/CONFIGURATION.md", "`TimeoutStopSec=390`"),
+    ] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        assert!(text.contains(setting), "{file} lacks {setting}");
+    }
 }
 
 /// The folders of the workspace's crates, each with those of the crates that it depends on.

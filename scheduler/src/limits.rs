@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
-use longshore_broker::{BrokerError, StoredLimitRecord};
+use chrono::{DateTime, Utc};
+use longshore_broker::{BrokerError, OpenWindow, StoredLimitRecord};
 use longshore_ledger::LedgerError;
 use longshore_policy::limits::{LimitRecord, Meters, WindowDefinition, WindowLimit};
 use longshore_service::backoff::{Backoff, Schedule};
@@ -24,8 +24,8 @@ use crate::duty::{Background, Timer};
 /// Every process has applied a change of the configuration after this time.
 const APPLIED_AFTER: Duration = Duration::from_secs(2);
 
-/// Every call has begun this long after it was drafted.
-const BEGUN_AFTER: Duration = Duration::from_secs(1);
+/// Calls that a process drafted before it applied the change are journaled after this time.
+const JOURNALED_AFTER: Duration = Duration::from_secs(1);
 
 /// The pauses between two corrections of a limit.
 const PAUSES: Schedule = Schedule::exact(Duration::from_secs(1), Duration::from_secs(30));
@@ -125,20 +125,16 @@ impl Follower {
         limits: &[WindowLimit],
         records: &Records,
     ) -> Result<(), FollowError> {
-        let is_unused = !self.has_run && records.is_empty() && is_unused(background).await?;
+        let from = server_time(background).await?;
+        let is_unused = !self.has_run && records.is_empty() && is_unused(background, from).await?;
         self.has_run = true;
         let due = self.due(limits, records, is_unused);
         if due.is_empty() {
             return Ok(());
         }
-        let now = server_time(background).await?;
-        let from = if is_unused {
-            // The limits count from the first call on.
-            now - TimeDelta::from_std(BEGUN_AFTER).unwrap_or_default()
-        } else {
-            tokio::time::sleep(BEGUN_AFTER).await;
-            now
-        };
+        if !is_unused {
+            tokio::time::sleep(JOURNALED_AFTER).await;
+        }
         let unended = Unended::read(&background.broker, from).await?;
         for limit in due {
             let read = records.get(&limit.name);
@@ -224,9 +220,8 @@ impl Follower {
     }
 }
 
-/// Whether no call has begun yet.
-async fn is_unused(background: &Background) -> Result<bool, FollowError> {
-    let now = server_time(background).await?;
+/// Whether no call began before `now`, so that the limits count from the first call on.
+async fn is_unused(background: &Background, now: DateTime<Utc>) -> Result<bool, FollowError> {
     Ok(background
         .broker
         .events()
@@ -271,7 +266,7 @@ async fn introduce(
     let begun = if limit.definition.calls.is_of_each() {
         None
     } else {
-        open.iter().find_map(|window| window.since)
+        open.iter().find_map(OpenWindow::current_since)
     };
     let counts_since = read.map_or(DateTime::UNIX_EPOCH, |read| read.record.counts_since());
     let from = begun.filter(|begun| *begun > counts_since).unwrap_or(from);

@@ -116,6 +116,7 @@ async fn prune_once(
         (Prunable::Windows, retention.attempts),
         (Prunable::Alerts, retention.attempts),
         (Prunable::DeadLetters, retention.dead_letters_archive),
+        (Prunable::Audit, retention.audit),
     ] {
         if let Some(before) = keep.and_then(cutoff) {
             if rows == Prunable::Attempts {

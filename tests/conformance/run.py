@@ -41,7 +41,8 @@ def read(action):
         return None
     if "requests" in action:
         with urllib.request.urlopen(os.environ["LONGSHORE_SIMULATOR_URL"] + "/requests") as kept:
-            return [request for request in json.load(kept) if action["requests"] in json.dumps(request)]
+            requests = [{name: request[name] for name in ("provider", "body")} for request in json.load(kept)]
+            return [request for request in requests if action["requests"] in json.dumps(request)]
     command = ["longshore", "dlq", "show", action["dead_letter"], "--format", "json"]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 

@@ -378,6 +378,28 @@ async fn an_unreachable_server_is_named_without_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_is_read_from_stdin() {
+    let stack = stack().await;
+    stack
+        .write("stdin.yaml", "retry: {max_retry: 3}\n")
+        .unwrap();
+    for words in [
+        ["config", "validate", "-"],
+        ["config", "diff", "-"],
+        ["config", "push", "-"],
+    ] {
+        let mut command = tokio::process::Command::from(stack.command("longshore").unwrap());
+        let file = std::fs::File::open(stack.dir().join("stdin.yaml")).unwrap();
+        let output = command.args(words).stdin(file).output().await.unwrap();
+        let text = [output.stdout.clone(), output.stderr.clone()].concat();
+        let text = String::from_utf8_lossy(&text);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
+        let problem = "stdin:1: `retry.max_retry` is not a setting; did you mean `max_retries`?";
+        assert!(text.contains(problem), "{words:?}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_documentation_has_the_help_of_every_command() {
     let stack = stack().await;
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/COMMANDS.md");
@@ -391,7 +413,7 @@ async fn the_documentation_has_the_help_of_every_command() {
             (command, help)
         })
         .collect();
-    assert_eq!(blocks.len(), 68, "{blocks:?}");
+    assert_eq!(blocks.len(), 71, "{blocks:?}");
     for (command, documented) in blocks {
         let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
         let mut process = tokio::process::Command::from(stack.command(program).unwrap());

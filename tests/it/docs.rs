@@ -1,6 +1,6 @@
 //! What README and docs print runs, against a `longshore dev` as their readers have it.
 
-mod blocks;
+pub(crate) mod blocks;
 mod checks;
 mod clients;
 mod reader;
@@ -15,20 +15,22 @@ use self::{
     checks::{Checks, repository},
     reader::Reader,
 };
+use crate::test_kit;
 
 /// In the order in which people read them.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     clients::PAGE,
     "docs/PROTOCOL.md",
     "docs/CONFIGURATION.md",
     "docs/SIMULATOR.md",
+    test_kit::PAGE,
     "docs/COMMANDS.md",
     "CONTRIBUTING.md",
 ];
 
 /// Blocks that this test does not run: the document, how the block begins, and why.
-const NOT_RUN: [(&str, &str, &str); 7] = [
+const NOT_RUN: [(&str, &str, &str); 8] = [
     ("README.md", "git clone", "downloads and builds"),
     (
         "README.md",
@@ -56,6 +58,11 @@ const NOT_RUN: [(&str, &str, &str); 7] = [
         "runs until it is stopped; `longshore dev` starts it",
     ),
     (
+        test_kit::PAGE,
+        "longshore dev --simulator-script",
+        "the tests of `test_kit` run it with the files of the page",
+    ),
+    (
         "CONTRIBUTING.md",
         "make chaos",
         "runs for half an hour; `make test` runs a minute of it",
@@ -79,7 +86,7 @@ async fn every_block_runs() {
     for document in DOCUMENTS {
         reader.begin();
         for block in blocks(document) {
-            if exemption(&block).is_some() {
+            if exemption(&block).is_some() || test_kit::has_a_test(&block) {
                 continue;
             }
             if let Err(error) = run(&mut reader, &checks, &block).await {

@@ -8,6 +8,7 @@
 
 mod admin;
 mod alerts;
+mod audit;
 mod backlog;
 mod bad_input;
 mod batches;
@@ -35,12 +36,18 @@ mod new_limits;
 mod on_call;
 mod parameters;
 mod policy;
+mod proxy;
 mod quota;
 mod reload;
+mod run_log;
+mod scale;
 mod scripts;
+mod secrets;
 mod service;
 mod simulated;
+mod test_kit;
 mod time;
 mod topology;
+mod traces;
 mod waits;
 mod webhook_receiver;

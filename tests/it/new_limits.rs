@@ -6,7 +6,10 @@ use longshore_protocol::{id::JobId, money::Usd, state::JobState};
 use longshore_tests::stack::{Options, Process, Stack, eventually};
 use serde_json::{Value, json};
 
-use crate::simulated::{Model, SimulatedProvider, config_yaml, outcome};
+use crate::{
+    proxy::Proxy,
+    simulated::{Model, SimulatedProvider, config_yaml, outcome},
+};
 
 /// A job that costs $0.04025: 100 tokens of prompt and 4,000 of answer.
 fn job() -> Value {
@@ -206,6 +209,43 @@ async fn jobs_wait_for_the_scheduler_that_replaces_a_dead_leader() {
     busy.rollback().await.unwrap();
     let _successor = stack.scheduler().unwrap();
     is_refused(&stack, &id).await;
+    check_books(&stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_whose_reservation_takes_long_are_counted_once() {
+    let mut stack = Stack::start(Options::default()).await.unwrap();
+    let a = SimulatedProvider::limited("a", Model::Dear, "{requests_per_day: 4}");
+    stack
+        .config_yaml(&config_yaml(&stack, &[a], ROOM_FOR_THREE))
+        .unwrap();
+    let proxy = Proxy::start(stack.broker.address().to_owned()).await;
+    stack.set_env("LONGSHORE_REDIS_URL", &proxy.url);
+    let _worker = stack.worker().unwrap();
+    eventually("the worker reads its queue", || async {
+        let workers = stack.broker.workers().list().await?;
+        anyhow::ensure!(!workers.is_empty());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    proxy.delay(Duration::from_secs(2));
+    complete(&stack, 2, &job()).await;
+    proxy.delay(Duration::ZERO);
+
+    // It finds limits that workers have counted without it.
+    let _scheduler = stack.scheduler().unwrap();
+    eventually("both limits are introduced", || async {
+        let records = stack.broker.limits().records().await?;
+        anyhow::ensure!(records.len() == 2, "{records:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    uses(&stack, "0.0805").await;
+    // The third fits both, the fourth only the quota.
+    complete(&stack, 1, &job()).await;
+    is_refused(&stack, &stack.enqueue(&[job().to_string()]).await.unwrap()).await;
     check_books(&stack).await;
 }
 

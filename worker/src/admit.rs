@@ -13,6 +13,7 @@ use crate::{
     context::Context,
     disposition::{Disposition, Stage},
     job::Job,
+    trace,
 };
 
 /// The envelope of a job that may run now.
@@ -30,6 +31,12 @@ pub(crate) async fn admit(job: &Job, context: &Context) -> Stage<Arc<Envelope>> 
     let step = job.progress().checkpoint.step.clone();
     if let Some(step) = &step {
         chain::inherit(&mut envelope, step, job.progress().checkpoint.enqueued_at);
+    }
+    if envelope.traceparent.is_none() {
+        let progress = job.progress();
+        let checkpoint = &progress.checkpoint;
+        let id = envelope.id.as_ref().unwrap_or(&checkpoint.id);
+        envelope.traceparent = trace::begin_job(id, checkpoint.enqueued_at, context);
     }
     let envelope = Arc::new(envelope);
     if envelope.tenant.is_some() {

@@ -35,6 +35,12 @@ impl Clock {
         Ok(())
     }
 
+    /// Takes a time of the server that is past: no later time of this worker is before it.
+    pub(crate) fn take(&self, past: DateTime<Utc>) {
+        let least = past.timestamp_millis() - local_time().timestamp_millis();
+        self.offset_ms.fetch_max(least, Ordering::Relaxed);
+    }
+
     /// The server read its clock between `sent_ms` and `received_ms`, nothing more is known. So the offset changes only
     /// if that proves it wrong: a reply that took seconds, because Redis stalled, says little.
     fn correct(&self, sent_ms: i64, server_ms: i64, received_ms: i64) {
@@ -74,6 +80,21 @@ mod tests {
     #[test]
     fn a_slow_reply_still_shows_a_clock_that_is_far_off() {
         assert_eq!(corrected(0, 1000, 95_000, 5000), 90_000);
+    }
+
+    #[test]
+    fn a_time_of_the_server_is_past() {
+        let clock = Clock::default();
+        let early = local_time() - TimeDelta::seconds(5);
+        clock.take(early);
+        assert!(
+            clock.now() < early + TimeDelta::seconds(6),
+            "it is no bound"
+        );
+        let late = (local_time() + TimeDelta::seconds(5)).trunc_subsecs(3);
+        clock.take(late);
+        assert!(clock.now() >= late);
+        assert!(clock.now() < late + TimeDelta::seconds(1));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use longshore_broker::Broker;
 use longshore_config::Config;
 use longshore_protocol::id::WorkerId;
-use longshore_service::{health::HealthState, webhook::Webhooks};
+use longshore_service::{health::HealthState, traces::Traces, webhook::Webhooks};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,8 @@ pub(crate) struct Context {
     /// Cancelled when the grace period ends: running jobs are handed back.
     pub(crate) abort: CancellationToken,
     pub(crate) health: HealthState,
+    /// Where spans go.
+    pub(crate) traces: Traces,
 }
 
 impl Context {

@@ -39,6 +39,7 @@ mod disposition;
 mod job;
 mod log;
 pub mod provider;
+mod trace;
 
 // What runs beside the jobs.
 

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use longshore_service::{
     startup::{self, Service},
+    traces::Traces,
     version::VERSION,
 };
 use longshore_worker::{Policies, Worker};
@@ -54,15 +55,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
              GOOGLE_API_KEY, or add one under `providers:` in longshore.yaml"
         );
     }
+    let traces = Traces::start("worker", &service.environment);
     let worker = Worker::new(
         Policies::follow(service.live.clone())?,
         service.broker.clone(),
         Some(service.ledger.clone()),
         service.health.clone(),
+        traces.clone(),
     )
     .await?;
     let run = worker.run(service.stop.clone(), service.stop_now.clone());
     let (ran, ()) = tokio::join!(run, service.migrate_ledger());
+    traces.close().await;
     service.close().await;
     Ok(ran?)
 }

@@ -3,6 +3,7 @@
 mod facts;
 mod recent_attempts;
 pub(crate) mod recorder;
+mod spans;
 
 pub(crate) use self::{
     facts::{JobEnd, dead_letter, job_record, outcome, serialize, serialized},

@@ -9,7 +9,7 @@ use std::{ops::ControlFlow, time::Duration};
 use chrono::DateTime;
 use longshore_broker::{
     AlsoParked, AttemptStart, Begun, Consumed, MeterUsage, Reservation, ReservationCandidate,
-    Reserved,
+    Reserved, Turn,
 };
 use longshore_policy::limits::MeterName;
 use longshore_protocol::{checkpoint::Checkpoint, event::AttemptRecord, id::AttemptId, money::Usd};
@@ -21,7 +21,7 @@ use crate::{
     context::Context,
     disposition::{Disposition, Stage, WaitsFor},
     job::Job,
-    log::{Cause, JobLog},
+    log::Cause,
     route::{
         candidates::{AllUsable, Chosen, Query, Usable, select_all},
         estimate::Estimate,
@@ -58,13 +58,13 @@ pub(crate) async fn reserve<'a>(
         begun = begin(job, &first, &draft, &drafts, context).await;
     }
     match begun {
-        Begun::Yes(wait) => {
+        Begun::Yes(turn) => {
             let has_reserved = !first.estimate.reservation.is_empty();
-            open_attempt(job, draft.record, has_reserved, &context.log);
+            open_attempt(job, draft.record, turn, has_reserved, context);
             ControlFlow::Continue(ReservedAttempt {
                 target: first,
                 id: drafts.attempt,
-                wait,
+                wait: turn.wait,
             })
         }
         // With a checkpoint to park, the script never answers `Waits`.
@@ -209,15 +209,15 @@ async fn reserve_any<'a>(
     })
     .await;
     let disposition = match reserved {
-        Reserved::Yes(number, wait) if number < usable.len() && number < attempts.len() => {
+        Reserved::Yes(number, turn) if number < usable.len() && number < attempts.len() => {
             let target = usable.swap_remove(number);
             let draft = attempts.swap_remove(number);
             let has_reserved = !target.estimate.reservation.is_empty();
-            open_attempt(drafts.job, draft.record, has_reserved, &context.log);
+            open_attempt(drafts.job, draft.record, turn, has_reserved, context);
             return ControlFlow::Continue(ReservedAttempt {
                 target,
                 id: drafts.attempt,
-                wait,
+                wait: turn.wait,
             });
         }
         Reserved::Yes(..) | Reserved::Lost => Disposition::Gone,
@@ -253,9 +253,19 @@ async fn reserve_any<'a>(
 }
 
 /// Opens the journalled attempt in the job's progress, and logs it.
-fn open_attempt(job: &Job, record: AttemptRecord, has_reserved: bool, log: &JobLog) {
+fn open_attempt(
+    job: &Job,
+    mut record: AttemptRecord,
+    turn: Turn,
+    has_reserved: bool,
+    context: &Context,
+) {
+    if let Some(reserved_at) = turn.reserved_at {
+        context.clock.take(reserved_at);
+        record.started_at = reserved_at;
+    }
     let mut progress = job.progress();
-    log.routed(&progress, &record);
+    context.log.routed(&progress, &record);
     let checkpoint = &mut progress.checkpoint;
     checkpoint.attempts += 1;
     checkpoint.waited = false;

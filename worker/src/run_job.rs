@@ -19,6 +19,7 @@ use crate::{
         self,
         candidates::{Query, select_first},
     },
+    trace::StageSpan,
 };
 
 /// A job whose workers died this many times runs alone among jobs like it.
@@ -55,12 +56,18 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
             policy,
             availability: &context.availability,
         };
-        let next = match select_first(query, &checkpoint).await {
+        let routing = StageSpan::begin("route", job, context);
+        let selected = select_first(query, &checkpoint).await;
+        StageSpan::end(routing);
+        let next = match selected {
             Ok(chosen) => {
                 if retry::record_open_attempt(job, context.clock.now(), context).await? {
                     checkpoint = job.progress().checkpoint.clone();
                 }
-                let attempt = reserve(job, query, chosen, checkpoint, context).await?;
+                let reserving = StageSpan::begin("reserve", job, context);
+                let reserved = reserve(job, query, chosen, checkpoint, context).await;
+                StageSpan::end(reserving);
+                let attempt = reserved?;
                 match call(job, &envelope, attempt, policy, context).await? {
                     Called::Answered(answer) => {
                         return ControlFlow::Continue(Disposition::Answered(answer));

@@ -13,6 +13,7 @@ use longshore_ledger::Ledger;
 use longshore_protocol::id::WorkerId;
 use longshore_service::{
     health::HealthState,
+    traces::Traces,
     webhook::{WebhookError, Webhooks},
 };
 use tokio::{
@@ -71,6 +72,7 @@ impl Worker {
         broker: Broker,
         ledger: Option<Ledger>,
         health: HealthState,
+        traces: Traces,
     ) -> Result<Self, WorkerError> {
         let clock = Clock::default();
         retry_until_answered("read server time", || clock.measure(&broker)).await;
@@ -106,6 +108,7 @@ impl Worker {
             broker,
             clock,
             health,
+            traces,
             config,
         });
         Ok(Self { context, ledger })

@@ -1,5 +1,6 @@
 //! The commands: a file or a folder for each noun, a file for each verb.
 
+mod audit;
 mod batch;
 mod chain;
 mod completions;
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Pause(pause::PauseArguments),
     /// Resume a paused queue, job type or provider
     Resume(pause::ResumeArguments),
+    /// Show who changed what with a command, newest first
+    Audit(audit::Arguments),
     /// Compare Postgres with Redis, and cost totals with attempts, and list differences
     Reconcile(reconcile::Arguments),
     /// List models, find the cheapest, import prices
@@ -107,6 +110,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Workers(arguments) => workers::run(arguments, &Session::open()?).await,
         Command::Pause(arguments) => pause::pause(arguments, &Session::open()?).await,
         Command::Resume(arguments) => pause::resume(arguments, &Session::open()?).await,
+        Command::Audit(arguments) => audit::run(arguments, &Session::open()?).await,
         Command::Reconcile(arguments) => reconcile::run(arguments, &Session::open()?).await,
         Command::Models(arguments) => models::run(arguments, &Session::open()?),
         Command::Config(arguments) => config::run(arguments).await,

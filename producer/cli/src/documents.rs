@@ -3,8 +3,10 @@
 
 mod attempt;
 mod dead_letter;
+mod history;
 mod job;
 
 pub(crate) use self::{
-    attempt::AttemptDocument, dead_letter::DeadLetterDocument, job::JobDocument,
+    attempt::AttemptDocument, dead_letter::DeadLetterDocument, history::HistoryDocument,
+    job::JobDocument,
 };

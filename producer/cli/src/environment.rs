@@ -1,6 +1,6 @@
 //! The environment of a command.
 
-use std::path::Path;
+use std::{path::Path, sync::Once};
 
 use longshore_config::Config;
 use longshore_settings::{ConfigError, Environment};
@@ -10,6 +10,9 @@ use crate::{commands::running_stack, output};
 
 /// The directory of `longshore dev`, unless the user names another.
 pub(crate) const DEV_DIRECTORY: &str = ".longshore";
+
+/// A command may read the environment more than once.
+static NOTED: Once = Once::new();
 
 /// The settings that name the servers.
 const SERVERS: [&str; 2] = ["redis_url", "database_url"];
@@ -29,9 +32,11 @@ pub(crate) fn read() -> Result<Environment, ConfigError> {
         return Ok(with_stack(own, &stack));
     };
     if stack.get("REDIS_URL") != Some(config.redis_url.text().expose_secret()) {
-        output::note(format_args!(
-            "Note: `longshore dev` runs in {DEV_DIRECTORY}, but {origin} names another server, which this command uses."
-        ));
+        NOTED.call_once(|| {
+            output::note(format_args!(
+                "Note: `longshore dev` runs in {DEV_DIRECTORY}, but {origin} names another server, which this command uses."
+            ));
+        });
     }
     Ok(own)
 }

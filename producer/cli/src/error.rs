@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Success,
     /// A job failed, or the requested item does not exist: exit code 1.
     Failure,
+    /// The user was asked for confirmation and said no: exit code 1.
+    Refused,
     /// The user stopped waiting; the work continues.
     Interrupted,
     /// The exit code of a program that was run for the user.
@@ -121,7 +123,7 @@ impl From<ClientError> for CommandError {
 pub(crate) fn exit_code(ended: Result<Exit, CommandError>) -> ExitCode {
     match ended {
         Ok(Exit::Success) => ExitCode::SUCCESS,
-        Ok(Exit::Failure) => ExitCode::from(1),
+        Ok(Exit::Failure | Exit::Refused) => ExitCode::from(1),
         Ok(Exit::Interrupted) => ExitCode::from(EXIT_INTERRUPTED),
         Ok(Exit::Code(code)) => ExitCode::from(code),
         Err(error) => {

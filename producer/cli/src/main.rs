@@ -1,5 +1,6 @@
 //! The `longshore` command.
 
+mod audit;
 mod commands;
 mod confirm;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use longshore_service::version::VERSION;
 
-use crate::{commands::Command, error::CommandError};
+use crate::{audit::Act, commands::Command, error::CommandError};
 
 /// A durable job queue for LLM work: enqueue prompts, get answers and their exact cost.
 ///
@@ -38,7 +39,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let matches = Arguments::command().get_matches();
+    let root = Arguments::command();
+    let matches = root.clone().get_matches();
     output::use_format_of(&matches);
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -46,7 +48,16 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(CommandError::io("the async runtime does not start"));
-    error::exit_code(runtime.and_then(|runtime| runtime.block_on(commands::run(arguments.command))))
+    error::exit_code(runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            let act = Act::begin(&matches, &root).await;
+            let ended = Box::pin(commands::run(arguments.command)).await;
+            if let Some(act) = act {
+                act.end(&ended).await;
+            }
+            ended
+        })
+    }))
 }
 
 #[cfg(test)]

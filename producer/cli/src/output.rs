@@ -67,6 +67,32 @@ impl From<ListFormat> for Format {
     }
 }
 
+/// The format of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Markdown for people
+    #[default]
+    Markdown,
+    /// JSON for programs
+    Json,
+}
+
+impl LogFormat {
+    /// Prints a document as JSON, or the Markdown that describes it.
+    pub(crate) fn print_with(self, document: &impl Serialize, markdown: impl FnOnce() -> String) {
+        Format::from(self).print_with(document, markdown);
+    }
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Markdown => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
 /// The options of a command that prints a list as a table.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct ListOutput {
@@ -183,6 +209,8 @@ pub(crate) fn use_format_of(matches: &ArgMatches) {
         if let Ok(Some(chosen)) = matches.try_get_one::<Format>("format") {
             format = *chosen;
         } else if let Ok(Some(chosen)) = matches.try_get_one::<ListFormat>("format") {
+            format = (*chosen).into();
+        } else if let Ok(Some(chosen)) = matches.try_get_one::<LogFormat>("format") {
             format = (*chosen).into();
         }
         command = matches.subcommand().map(|(_, matches)| matches);

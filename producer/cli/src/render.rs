@@ -5,6 +5,7 @@ pub(crate) mod decisions;
 pub(crate) mod hold;
 pub(crate) mod lane;
 pub(crate) mod limit;
+pub(crate) mod markdown;
 pub(crate) mod money;
 pub(crate) mod pause;
 pub(crate) mod progress;

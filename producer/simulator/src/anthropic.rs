@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    ask::{Answer, Ask, Cause, Offer, Refusal, Reply, Shape, whole_seconds},
+    ask::{Answer, Ask, Cause, Refusal, Reply, Shape, Tools, whole_seconds},
     http::Head,
     limits::{Standing, Unit},
     markers::Ending,
@@ -111,9 +111,9 @@ pub(super) fn read<'a>(head: &Head<'_>, body: &'a [u8]) -> Result<Ask<'a>, Cause
     let named = call.tool_choice.get("name").and_then(Value::as_str);
     let tools = call.tools.into_iter();
     let tools = tools.map(|tool| (tool.name, tool.input_schema));
-    let tool = Offer::choose(tools, named, matches!(kind, Some("any" | "tool")));
+    let tools = Tools::offer(tools, named, matches!(kind, Some("any" | "tool")));
     Ok(Ask {
-        tool: tool.filter(|_| !is_answered && kind != Some("none")),
+        tools: tools.only_if(!is_answered && kind != Some("none")),
         logprobs: false,
         model: call.model,
         prompt: join(std::iter::once(call.system).chain(texts)),
@@ -186,18 +186,21 @@ struct OutputCounts {
 
 /// Writes the body of an answer.
 pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Result<()> {
-    let block = [match answer.call {
-        Some((name, input)) => Block::Call {
-            kind: "tool_use",
-            id: format!("toolu_{:024x}", answer.serial),
-            name,
-            input,
-        },
-        None => Block::Text {
+    let blocks: Vec<Block<'_>> = if answer.calls.is_empty() {
+        vec![Block::Text {
             kind: "text",
             text: answer.text,
-        },
-    }];
+        }]
+    } else {
+        let calls = (0_u16..).zip(answer.calls);
+        let calls = calls.map(|(number, call)| Block::Call {
+            kind: "tool_use",
+            id: format!("toolu_{:020x}{number:04x}", answer.serial),
+            name: call.name,
+            input: call.arguments,
+        });
+        calls.collect()
+    };
     let refused = matches!(answer.ending, Ending::Refused | Ending::Blocked);
     let usage = answer.usage;
     let reading = Reading {
@@ -208,12 +211,12 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
         content: if refused || answer.ending == Ending::Empty {
             &[]
         } else {
-            &block
+            &blocks
         },
         stop_reason: match answer.ending {
             Ending::Length => "max_tokens",
             Ending::Refused | Ending::Blocked => "refusal",
-            _ if answer.call.is_some() => "tool_use",
+            _ if !answer.calls.is_empty() => "tool_use",
             _ => "end_turn",
         },
         stop_sequence: None,
@@ -239,7 +242,7 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
 /// The headers of every response.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the simulator shares no code with Longshore"
+    reason = "the simulator has a clock of its own"
 )]
 pub(super) fn headers(serial: u64, standing: Standing) -> String {
     let mut lines = format!("request-id: req_{serial:024x}\r\n");

@@ -19,37 +19,77 @@ pub(super) struct Ask<'a> {
     /// The most output tokens that the caller accepts.
     pub(super) max_output: Option<u64>,
     pub(super) shape: Shape<'a>,
-    /// The tool that the model may call now.
-    pub(super) tool: Option<Offer<'a>>,
+    /// The tools that the model may call now.
+    pub(super) tools: Tools<'a>,
     /// Whether the caller wants the probabilities of tokens.
     pub(super) logprobs: bool,
 }
 
-/// A tool that may be called.
-#[derive(Debug, Clone)]
-pub(super) struct Offer<'a> {
-    pub(super) name: Cow<'a, str>,
-    /// The JSON schema of its arguments.
-    pub(super) schema: Option<&'a RawValue>,
+impl Ask<'_> {
+    /// Whether the model may call the tool of this name now.
+    pub(super) fn offers(&self, name: &str) -> bool {
+        self.tools.all.iter().any(|tool| tool.name == name)
+    }
+}
+
+/// The tools that may be called.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tools<'a> {
+    all: Vec<Tool<'a>>,
+    /// The place of the one that the caller names, or of the first.
+    chosen: usize,
     /// Whether a tool must be called.
     pub(super) is_forced: bool,
 }
 
-impl<'a> Offer<'a> {
-    /// Of the tools, the one of this name, or the first.
-    pub(super) fn choose(
+/// A tool.
+#[derive(Debug, Clone)]
+pub(super) struct Tool<'a> {
+    pub(super) name: Cow<'a, str>,
+    /// The JSON schema of its arguments.
+    pub(super) schema: Option<&'a RawValue>,
+}
+
+impl<'a> Tools<'a> {
+    /// Tools of which the caller may name one.
+    pub(super) fn offer(
         tools: impl IntoIterator<Item = (Cow<'a, str>, Option<&'a RawValue>)>,
         named: Option<&str>,
         is_forced: bool,
-    ) -> Option<Self> {
-        let mut tools = tools.into_iter();
-        let (name, schema) = tools.find(|(name, _)| named.is_none_or(|named| named == name))?;
-        Some(Self {
-            name,
-            schema,
-            is_forced,
-        })
+    ) -> Self {
+        let tools = tools
+            .into_iter()
+            .map(|(name, schema)| Tool { name, schema });
+        let all: Vec<Tool<'a>> = tools.collect();
+        let chosen = named.map_or(Some(0), |named| {
+            all.iter().position(|tool| tool.name == named)
+        });
+        match chosen {
+            Some(chosen) => Self {
+                all,
+                chosen,
+                is_forced,
+            },
+            None => Self::default(),
+        }
     }
+
+    /// None, unless the model may call one now.
+    pub(super) fn only_if(self, may_call: bool) -> Self {
+        if may_call { self } else { Self::default() }
+    }
+
+    /// The one that the model calls by itself.
+    pub(super) fn chosen(&self) -> Option<&Tool<'a>> {
+        self.all.get(self.chosen)
+    }
+}
+
+/// The call of a tool.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ToolCall<'a> {
+    pub(super) name: &'a str,
+    pub(super) arguments: &'a RawValue,
 }
 
 /// The form of the answer.
@@ -69,8 +109,8 @@ pub(super) struct Answer<'a> {
     pub(super) text: &'a str,
     pub(super) ending: Ending,
     pub(super) usage: Usage,
-    /// The call of a tool instead of the text: its name and its arguments.
-    pub(super) call: Option<(&'a str, &'a RawValue)>,
+    /// The calls of tools instead of the text.
+    pub(super) calls: &'a [ToolCall<'a>],
     pub(super) logprobs: bool,
 }
 

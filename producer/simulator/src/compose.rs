@@ -42,17 +42,21 @@ pub(super) fn compose<'a>(
     }
 }
 
-/// The arguments of the tool that the model calls instead of an answer; `None` if it answers.
-pub(super) fn arguments(ask: &Ask<'_>, markers: &Markers<'_>) -> Option<Box<RawValue>> {
-    let tool = ask.tool.as_ref()?;
-    if !tool.is_forced && !markers.calls {
+/// The tool that the model calls by itself instead of an answer, with its arguments; `None` if it answers.
+pub(super) fn call<'a>(
+    ask: &'a Ask<'_>,
+    markers: &Markers<'_>,
+) -> Option<(&'a str, Box<RawValue>)> {
+    if !ask.tools.is_forced && !markers.calls {
         return None;
     }
+    let tool = ask.tools.chosen()?;
     let schema = tool
         .schema
         .and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
     let arguments = schema.map_or_else(|| json!({}), |schema| schema::instance(&schema));
-    RawValue::from_string(arguments.to_string()).ok()
+    let arguments = RawValue::from_string(arguments.to_string()).ok()?;
+    Some((&tool.name, arguments))
 }
 
 /// What an answer says when no marker decides it: JSON if the call or its prompt asks for JSON.
@@ -92,6 +96,7 @@ fn sentences(plain: &str, model: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ask::Tools;
 
     fn ask(prompt: &str, max_output: Option<u64>) -> Ask<'_> {
         Ask {
@@ -99,7 +104,7 @@ mod tests {
             prompt: prompt.into(),
             max_output,
             shape: Shape::Text,
-            tool: None,
+            tools: Tools::default(),
             logprobs: false,
         }
     }

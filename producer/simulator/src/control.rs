@@ -1,10 +1,13 @@
-//! The simulator's own endpoints: its invoice, its counts, its limits, its faults.
+//! The simulator's own endpoints: its invoice, its counts, its limits, its faults, its script.
+
+use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
     http::{Request, respond},
+    script::Script,
     state::State,
 };
 
@@ -24,6 +27,8 @@ pub(super) fn control(state: &State, request: &Request<'_>, out: &mut Vec<u8>) -
         ("POST", "/faults") => set_faults(state, request.body.bytes()),
         ("GET", "/limits") => Ok(json(&state.accounts.limits())),
         ("POST", "/limits") => set_limits(state, request.body.bytes()),
+        ("GET", "/script") => Ok(json(&state.script_report())),
+        ("POST", "/script") => set_script(state, request.body.bytes()),
         ("POST", "/reset") => {
             state.reset();
             Ok(json(&json!({"status": "ok"})))
@@ -35,7 +40,7 @@ pub(super) fn control(state: &State, request: &Request<'_>, out: &mut Vec<u8>) -
         (
             _,
             "/health" | "/stats" | "/invoice" | "/calls" | "/requests" | "/faults" | "/limits"
-            | "/reset" | "/release",
+            | "/script" | "/reset" | "/release",
         ) => Err((405, "this endpoint takes another method".to_owned())),
         (_, path) if super::exchange::route(path).is_some() => {
             Err((405, "this endpoint takes POST".to_owned()))
@@ -126,6 +131,13 @@ fn set_limits(state: &State, body: &[u8]) -> Answer {
     let (provider, limits) = read(body)?;
     state.accounts.set_limits(provider.as_deref(), limits);
     Ok(json(&state.accounts.limits()))
+}
+
+fn set_script(state: &State, body: &[u8]) -> Answer {
+    let text = std::str::from_utf8(body).map_err(|error| (400, format!("script: {error}")))?;
+    let script = Script::read(Path::new("script"), text);
+    state.set_script(script.map_err(|error| (400, error.to_string()))?);
+    Ok(json(&state.script_report()))
 }
 
 /// Which provider to change, or all, and to what: the rest of the object. Serde cannot flatten a

@@ -1,11 +1,13 @@
 //! One call, from its bytes to its response.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
+
+use serde_json::value::RawValue;
 
 use super::{
     anthropic,
-    ask::{Answer, Ask, Cause, Refusal},
-    compose::{arguments, compose},
+    ask::{Answer, Ask, Cause, Refusal, ToolCall},
+    compose::{call, compose},
     dialect::Dialect,
     faults::{Active, Chance},
     gemini,
@@ -14,7 +16,8 @@ use super::{
     limits::{Full, Standing},
     markers::{Ending, Markers},
     openai, prices,
-    state::State,
+    script::{Choice, Response},
+    state::{KeptRequest, State},
     stats::Flight,
     usage::Usage,
 };
@@ -104,11 +107,37 @@ pub(super) fn exchange<'s>(
     };
     match read {
         Ok(ask) => {
-            let markers = Markers::read(&ask.prompt);
-            if markers.keeps {
-                state.keep(target.provider, body);
+            let script = state.script();
+            let choice = script
+                .as_ref()
+                .map(|script| script.choose(target.provider, target.dialect, &ask));
+            let mut markers = Markers::read(&ask.prompt);
+            if markers.keeps || script.is_some() {
+                let rule = match &choice {
+                    Some(Choice::Respond { rule, .. }) => Some((*rule).to_owned()),
+                    _ => None,
+                };
+                state.keep(KeptRequest {
+                    provider: target.provider.to_owned(),
+                    model: ask.model.clone().into_owned(),
+                    attempt_id: head.idempotency_key.to_owned(),
+                    rule,
+                    body: serde_json::from_slice(body).unwrap_or_default(),
+                });
             }
-            call.decide(&ask, &markers, head.idempotency_key)
+            let scripted = match choice {
+                Some(Choice::Respond { response, .. }) => Some(response),
+                Some(Choice::Refuse(message)) => {
+                    return call
+                        .refuse(Cause::bad(message), &ask.model, None)
+                        .into_outcome(call.flight);
+                }
+                Some(Choice::Answer) | None => None,
+            };
+            if let Some(response) = scripted {
+                response.apply(&mut markers);
+            }
+            call.decide(&ask, &markers, scripted, head.idempotency_key)
         }
         Err(cause) => call.refuse(cause, target.model, None),
     }
@@ -144,15 +173,31 @@ struct Call<'s, 'c> {
 }
 
 impl Call<'_, '_> {
-    fn decide(&mut self, ask: &Ask<'_>, markers: &Markers<'_>, attempt_id: &str) -> Verdict {
+    fn decide(
+        &mut self,
+        ask: &Ask<'_>,
+        markers: &Markers<'_>,
+        scripted: Option<&Response>,
+        attempt_id: &str,
+    ) -> Verdict {
         let (state, model) = (self.state, &*ask.model);
         let Some(price) = prices::find(self.dialect, model) else {
             return self.refuse(Cause::UnknownModel, model, None);
         };
-        let arguments = arguments(ask, markers);
-        let (text, ending) = match &arguments {
-            Some(arguments) => (arguments.get().into(), markers.ending),
-            None => compose(ask, markers, markers.ending),
+        if let Some(tool) = scripted.and_then(|response| response.missing_tool(ask)) {
+            let message = format!(
+                "The simulator's script calls the tool `{tool}`, which the request does not offer."
+            );
+            return self.refuse(Cause::bad(message), model, None);
+        }
+        let own = call(ask, markers);
+        let calls = tool_calls(scripted, own.as_ref());
+        let (text, ending) = match calls.as_slice() {
+            [] => compose(ask, markers, markers.ending),
+            calls => {
+                let arguments = calls.iter().map(|call| call.arguments.get());
+                (Cow::Owned(arguments.collect()), markers.ending)
+            }
         };
         let usage = Usage::estimate(markers, &ask.prompt, &text);
         let admitted = self.flight.account.admit(usage.total(), || state.now_us());
@@ -188,11 +233,7 @@ impl Call<'_, '_> {
             text: &text,
             ending,
             usage,
-            call: ask
-                .tool
-                .as_ref()
-                .map(|tool| &*tool.name)
-                .zip(arguments.as_deref()),
+            calls: &calls,
             logprobs: ask.logprobs,
         };
         Verdict {
@@ -306,6 +347,23 @@ impl Call<'_, '_> {
             bill: None,
         }
     }
+}
+
+/// The calls of tools in an answer: those of the script, or the model's own.
+fn tool_calls<'a>(
+    scripted: Option<&'a Response>,
+    own: Option<&'a (&str, Box<RawValue>)>,
+) -> Vec<ToolCall<'a>> {
+    let scripted = scripted.map(|response| response.tool_calls.as_slice());
+    if let Some(calls @ [_, ..]) = scripted {
+        let calls = calls.iter().map(|call| ToolCall {
+            name: &call.name,
+            arguments: &call.arguments,
+        });
+        return calls.collect();
+    }
+    let own = own.map(|(name, arguments)| ToolCall { name, arguments });
+    own.into_iter().collect()
 }
 
 impl Verdict {

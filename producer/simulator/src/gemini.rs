@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    ask::{Answer, Ask, Cause, Offer, Refusal, Reply, Shape},
+    ask::{Answer, Ask, Cause, Refusal, Reply, Shape, Tools as Offered},
     http::Head,
     limits::Unit,
     markers::Ending,
@@ -108,9 +108,9 @@ pub(super) fn read<'a>(head: &Head<'_>, model: &'a str, body: &'a [u8]) -> Resul
         .into_iter()
         .flat_map(|tools| tools.function_declarations);
     let tools = tools.map(|tool| (tool.name, tool.parameters_json_schema));
-    let tool = Offer::choose(tools, named, mode == Some("ANY"));
+    let tools = Offered::offer(tools, named, mode == Some("ANY"));
     Ok(Ask {
-        tool: tool.filter(|_| !is_answered && mode != Some("NONE")),
+        tools: tools.only_if(!is_answered && mode != Some("NONE")),
         logprobs: false,
         model: Cow::Borrowed(model),
         prompt: join(std::iter::once(call.system_instruction).chain(texts)),
@@ -151,7 +151,7 @@ struct Candidate<'a> {
 #[derive(Serialize)]
 struct Said<'a> {
     role: &'static str,
-    parts: [Part<'a>; 1],
+    parts: Vec<Part<'a>>,
 }
 
 #[derive(Serialize)]
@@ -204,13 +204,19 @@ fn is_zero(count: &u32) -> bool {
 pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Result<()> {
     let said = Said {
         role: "model",
-        parts: [match answer.call {
-            Some((name, args)) => Part::Call {
-                function_call: Called { name, args },
+        parts: if answer.calls.is_empty() {
+            vec![Part::Text { text: answer.text }]
+        } else {
+            let calls = answer.calls.iter();
+            let calls = calls.map(|call| Part::Call {
+                function_call: Called {
+                    name: call.name,
+                    args: call.arguments,
+                },
                 thought_signature: "c2ltdWxhdGVk",
-            },
-            None => Part::Text { text: answer.text },
-        }],
+            });
+            calls.collect()
+        },
     };
     let (content, finish_reason) = match answer.ending {
         Ending::Refused => (None, "SAFETY"),

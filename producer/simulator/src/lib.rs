@@ -2,8 +2,9 @@
 //! and keeps its own invoice.
 //!
 //! `docs/SIMULATOR.md` describes it for its users: endpoints, markers, faults, limits, the invoice, and when an answer
-//! is JSON. `GET /invoice` returns [`Bill`]s, `GET /stats` [`Stats`], `GET /calls` [`Arrival`]s and `GET /requests`
-//! [`KeptRequest`]s; `/limits` takes [`Limits`] and `/faults` [`Faults`].
+//! is JSON; `docs/TESTING.md` describes scripts. `GET /invoice` returns [`Bill`]s, `GET /stats` [`Stats`], `GET /calls`
+//! [`Arrival`]s, `GET /requests` [`KeptRequest`]s and `GET /script` a [`ScriptReport`]; `/limits` takes [`Limits`],
+//! `/faults` [`Faults`] and `/script` what [`Script::read`] does.
 
 mod accounts;
 mod anthropic;
@@ -24,6 +25,7 @@ mod openai;
 mod prices;
 mod prompt;
 mod schema;
+mod script;
 mod state;
 mod stats;
 #[cfg(test)]
@@ -47,6 +49,7 @@ pub use self::{
     faults::Faults,
     invoice::Bill,
     limits::{Arrival, Fate, Limits},
+    script::{RuleReport, Script, ScriptReport, UnmatchedReport},
     state::KeptRequest,
     stats::Stats,
 };
@@ -171,12 +174,23 @@ impl Simulator {
         self.state.accounts.set_limits(provider, limits);
     }
 
+    /// Puts a script in the place of the one in use, and begins with it.
+    pub fn set_script(&self, script: Script) {
+        self.state.set_script(script);
+    }
+
+    /// How often each rule of the script was used, and which prompts had none.
+    pub fn script(&self) -> ScriptReport {
+        self.state.script_report()
+    }
+
     /// Releases the calls that `[[hold]]` holds; until the next reset none are held.
     pub fn release(&self) {
         self.state.release();
     }
 
-    /// Forgets bills, counts, faults, failures and kept requests; limits are those of the start.
+    /// Forgets bills, counts, faults, failures and kept requests; limits are those of the start, and the script begins
+    /// again.
     pub fn reset(&self) {
         self.state.reset();
     }

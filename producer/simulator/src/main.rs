@@ -5,12 +5,13 @@ use std::{
     io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::ExitCode,
     time::Duration,
 };
 
 use anyhow::Context as _;
 use clap::Parser;
-use longshore_simulator::{Limits, Settings, Simulator};
+use longshore_simulator::{Limits, Script, Settings, Simulator};
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -37,6 +38,9 @@ struct Options {
     /// Calls that each provider lets through in a day (UTC).
     #[arg(long, value_name = "N")]
     requests_per_day: Option<u32>,
+    /// A script of answers and faults; docs/TESTING.md describes it.
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
     /// Threads to serve on.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
@@ -45,14 +49,24 @@ struct Options {
     write_url: Option<PathBuf>,
 }
 
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
-    // One thread runs everything; more than one are the simulator's own.
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(options))
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without a backtrace: what is wrong is in the arguments or in the script.
+            writeln!(io::stderr(), "Error: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
 }
 
-async fn run(options: Options) -> anyhow::Result<()> {
+fn run(options: Options) -> anyhow::Result<()> {
+    // One thread runs everything; more than one are the simulator's own.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: Options) -> anyhow::Result<()> {
     // Registered before the address is known, so that no early signal is missed.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -71,8 +85,12 @@ async fn run(options: Options) -> anyhow::Result<()> {
             usize::from(options.threads)
         },
     };
+    let script = options.script.as_deref().map(read_script).transpose()?;
     let simulator = Simulator::start(options.listen, settings)
         .with_context(|| format!("cannot listen on {}", options.listen))?;
+    if let Some(script) = script {
+        simulator.set_script(script);
+    }
     let url = simulator.url();
     if let Some(file) = &options.write_url {
         write_whole(file, &url).with_context(|| format!("cannot write {}", file.display()))?;
@@ -84,6 +102,12 @@ async fn run(options: Options) -> anyhow::Result<()> {
     }
     simulator.shutdown().await;
     Ok(())
+}
+
+fn read_script(file: &Path) -> anyhow::Result<Script> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Script::read(file, &text)?)
 }
 
 /// Writes `text` by a rename, so that nobody reads a part of it.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    ask::{Answer, Ask, Cause, Offer, Refusal, Reply, Shape, whole_seconds},
+    ask::{Answer, Ask, Cause, Refusal, Reply, Shape, ToolCall, Tools, whole_seconds},
     http::Head,
     limits::{Standing, Unit},
     markers::Ending,
@@ -118,9 +118,9 @@ pub(super) fn read<'a>(head: &Head<'_>, body: &'a [u8]) -> Result<Ask<'a>, Cause
     let is_forced = named.is_some() || call.tool_choice == "required";
     let tools = call.tools.into_iter();
     let tools = tools.map(|tool| (tool.function.name, tool.function.parameters));
-    let tool = Offer::choose(tools, named, is_forced);
+    let tools = Tools::offer(tools, named, is_forced);
     Ok(Ask {
-        tool: tool.filter(|_| !is_answered && call.tool_choice != "none"),
+        tools: tools.only_if(!is_answered && call.tool_choice != "none"),
         logprobs: call.logprobs,
         model: call.model,
         prompt: join(messages.into_iter().map(|message| message.content)),
@@ -162,7 +162,7 @@ struct Said<'a> {
     content: Option<&'a str>,
     refusal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<[Value; 1]>,
+    tool_calls: Option<Vec<Value>>,
 }
 
 #[derive(Serialize)]
@@ -192,7 +192,7 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
         finish_reason: match answer.ending {
             Ending::Length => "length",
             Ending::Refused | Ending::Blocked => "content_filter",
-            _ if answer.call.is_some() => "tool_calls",
+            _ if !answer.calls.is_empty() => "tool_calls",
             _ => "stop",
         },
         logprobs: answer.logprobs.then(|| {
@@ -200,11 +200,15 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
         }),
         message: Said {
             role: "assistant",
-            content: (!refused && answer.call.is_none()).then_some(answer.text),
+            content: (!refused && answer.calls.is_empty()).then_some(answer.text),
             refusal: refused.then_some(answer.text),
-            tool_calls: answer.call.map(|(name, arguments)| {
-                let id = format!("call_{:024x}", answer.serial);
-                [json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments.get()}})]
+            tool_calls: (!answer.calls.is_empty()).then(|| {
+                let calls = (0_u16..).zip(answer.calls);
+                let calls = calls.map(|(number, ToolCall { name, arguments })| {
+                    let id = format!("call_{:020x}{number:04x}", answer.serial);
+                    json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments.get()}})
+                });
+                calls.collect()
             }),
         },
     }];

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -19,6 +19,7 @@ use super::{
     counts::Load,
     faults::Faults,
     invoice::Invoice,
+    script::{Play, Script, ScriptReport},
     stats::{Flight, Stats},
 };
 
@@ -37,16 +38,23 @@ pub(super) struct State {
     serial: AtomicU64,
     /// The requests to be kept, newest last.
     kept: Mutex<VecDeque<KeptRequest>>,
+    script: RwLock<Option<Arc<Play>>>,
 }
 
 /// How many requests are kept.
 const KEPT: usize = 1000;
 
-/// A request whose prompt asked for it to be kept.
+/// A request whose prompt asked for it to be kept, or one of a script.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KeptRequest {
     /// The provider that it was sent to.
     pub provider: String,
+    /// The model that was asked.
+    pub model: String,
+    /// The call's `Idempotency-Key`, or nothing.
+    pub attempt_id: String,
+    /// The rule of the script that it matched.
+    pub rule: Option<String>,
     pub body: Value,
 }
 
@@ -62,6 +70,7 @@ impl State {
             released: watch::Sender::new(false),
             serial: AtomicU64::new(0),
             kept: Mutex::default(),
+            script: RwLock::default(),
         }
     }
 
@@ -118,8 +127,34 @@ impl State {
         drop(self.released.subscribe().wait_for(|is| *is).await);
     }
 
-    /// Forgets bills, counts, faults, failures and kept requests; limits are those of the start.
+    /// The script in use.
+    pub(super) fn script(&self) -> Option<Arc<Play>> {
+        let script = self.script.read().unwrap_or_else(PoisonError::into_inner);
+        script.clone()
+    }
+
+    /// Puts a script in the place of the one in use, and begins with it.
+    pub(super) fn set_script(&self, script: Script) {
+        self.play(Play::begin(script));
+    }
+
+    fn play(&self, play: Play) {
+        let mut script = self.script.write().unwrap_or_else(PoisonError::into_inner);
+        *script = Some(Arc::new(play));
+    }
+
+    pub(super) fn script_report(&self) -> ScriptReport {
+        self.script()
+            .map(|script| script.report())
+            .unwrap_or_default()
+    }
+
+    /// Forgets bills, counts, faults, failures and kept requests; limits are those of the start, and the script begins
+    /// again.
     pub(super) fn reset(&self) {
+        if let Some(script) = self.script() {
+            self.play(script.again());
+        }
         self.invoice.clear();
         self.accounts.clear();
         self.load.clear();
@@ -129,12 +164,9 @@ impl State {
     }
 
     /// Keeps a request, and drops the oldest if there are too many.
-    pub(super) fn keep(&self, provider: &str, body: &[u8]) {
+    pub(super) fn keep(&self, request: KeptRequest) {
         let mut kept = lock(&self.kept);
-        kept.push_back(KeptRequest {
-            provider: provider.to_owned(),
-            body: serde_json::from_slice(body).unwrap_or_default(),
-        });
+        kept.push_back(request);
         if kept.len() > KEPT {
             kept.pop_front();
         }

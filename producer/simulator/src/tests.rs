@@ -3,6 +3,7 @@
 mod answers;
 mod providers;
 mod refusals;
+mod scripts;
 mod tools;
 mod trouble;
 mod wire;

@@ -220,7 +220,7 @@ fn calls_of(uncounted: &UncountedCalls<'_>, open: &[OpenWindow]) -> WindowCalls 
     }
     let ends = open
         .iter()
-        .filter_map(|window| Some((window.owner.clone(), window.since?)));
+        .filter_map(|window| Some((window.owner.clone(), window.current_since()?)));
     WindowCalls {
         from: uncounted.from,
         to: uncounted.to,

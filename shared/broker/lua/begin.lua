@@ -5,7 +5,8 @@
 -- ARGV     1 namespace, then of each job: queue, entry, worker, job id, attempt id, journal value, concurrency key
 --          ('' = none), its limit, checkpoint to park the job with ('' = do not park it), reservation ('' = none),
 --          '1' when the job comes from the lane of a limit
--- Returns  of each job: 'ok'; 'ok MS': wait so long for the call's turn; 'gone': the entry is not the worker's;
+-- Returns  of each job: 'ok'; 'ok MS AT': wait so long for the call's turn, reserved at this time (ms; '' = counts in no
+--          window); 'gone': the entry is not the worker's;
 --          'cancelled': cancellation is requested; 'parked' for its key; 'waits': its key has no slot and there is no
 --          checkpoint; 'full': a limit has no room, only the key's slot is taken
 -- Writes   the journal, `{ns}:key:KEY`, meters; of a parked job: lane, parked job, stream
@@ -26,14 +27,14 @@ local function job_at(at)
 end
 
 local function reserve(job, journaled)
-  -- The reply of the first call was lost.
-  if is_attempt(journaled, job.attempt) then return 'ok' end
-  local amounts, now = cjson.decode(job.reservation), now_ms()
-  local wait = check_room(amounts, job.entry_id, now, job.released)
-  if not wait then return 'full' end
-  reserve_all(amounts, job.entry_id, job.worker, now)
-  if wait == 0 then return 'ok' end
-  return 'ok ' .. math.ceil(wait)
+  local amounts, now, wait = cjson.decode(job.reservation), now_ms(), 0
+  -- If it is journaled, the reply of the first call was lost.
+  if not is_attempt(journaled, job.attempt) then
+    wait = check_room(amounts, job.entry_id, now, job.released)
+    if not wait then return 'full' end
+    reserve_all(amounts, job.entry_id, job.worker, now)
+  end
+  return 'ok ' .. math.ceil(wait) .. ' ' .. time_of_reservation(amounts, now)
 end
 
 local jobs, ids, entry_ids, by_key = {}, {}, {}, {}

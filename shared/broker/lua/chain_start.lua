@@ -6,7 +6,7 @@
 --          that the chain is kept after its end, 13 seconds that its outcome is kept, 14 reply ('' = none, see
 --          replies.lua), 15 number of steps, 16 the steps with needs as `NAME=COUNT:NEED,… …`, where COUNT is how many
 --          they wait for, 17 those without as `NAME …`, 18 event of the drop, 19 the steps that no other needs as
---          `NAME …`, 20 metadata as JSON ('' = none)
+--          `NAME …`, 20 metadata as JSON ('' = none), 21 W3C trace context ('' = none)
 -- Returns  'ok'; 'more': ready steps are left to dispatch; 'gone': the entry is not the worker's; 'duplicate': the
 --          same chain came before, this message is dropped; 'conflict': the id is another chain's; 'again': the
 --          prepared steps have expired
@@ -33,7 +33,7 @@ local begun = string.format('%.0f', now_ms())
 redis.call('HSET', key, 'state', 'running', 'kind', 'chain', 'hash', hash, 'name', ARGV[9], 'parallel', ARGV[10],
   'fail_fast', ARGV[11], 'retention', retention, 'results', results, 'reply', reply, 'queue', base_queue(queue),
   'begun', begun, 'queued', string.format('%.0f', math.max(0, begun - tonumber((string.match(entry, '^%d+'))))),
-  'steps', ARGV[15], 'last', ARGV[19], 'metadata', ARGV[20])
+  'steps', ARGV[15], 'last', ARGV[19], 'metadata', ARGV[20], 'traceparent', ARGV[21])
 redis.call('RENAME', prepared, key .. ':steps')
 redis.call('PERSIST', key .. ':steps')
 redis.call('SET', key .. ':doc', ARGV[8])

@@ -22,7 +22,7 @@ local function is_open(amount, used, held, now)
   if counted == amount[3] then return true end
   if is_over(amount, counted) or used == 0 and held == 0 then return false end
   open_window(amount, now)
-  redis.call('HDEL', key, 'since')
+  redis.call('HDEL', key, 'since', 'since_of')
   return true
 end
 

@@ -6,7 +6,7 @@
 --          limit, 9 checkpoint if it is parked for its key, 10 checkpoint if it is parked for a limit, 11 '1' when it
 --          comes from the lane of a limit, then of each candidate: journal value, reservation ('' = none), '1' when
 --          it is spare: only for jobs that a spent budget sends to free models
--- Returns  {'ok', candidate from 0, ms to wait for its turn}; {'gone'}: the entry is not the worker's; {'cancelled'}:
+-- Returns  {'ok', candidate from 0, ms to wait for its turn, when it was reserved (ms; '' = counts in no window)}; {'gone'}: the entry is not the worker's; {'cancelled'}:
 --          cancellation is requested; {'parked'} for its key ({'waits'} without a checkpoint for it); {'waits', when
 --          to check again (ms), which other jobs with these candidates would be parked too (all, larger or
 --          none), meter, jobs parked for it}:
@@ -23,9 +23,9 @@ local job = {
 local checkpoint_for_limit, released = ARGV[10], ARGV[11] == '1'
 job.stream, job.entry_id = NS .. ':queue:' .. job.queue, entry_id_of(job.queue, job.entry)
 
-local function begin(candidate, wait)
+local function begin(candidate, wait, now)
   redis.call('HSET', KEYS[1], job.entry_id, candidate.journal_value)
-  return {'ok', candidate.number, math.ceil(wait)}
+  return {'ok', candidate.number, math.ceil(wait), time_of_reservation(candidate.amounts, now)}
 end
 
 -- Appends the job to a meter's lane; one that was released from a lane goes to its head. Stores what
@@ -50,6 +50,7 @@ local function add_to_lane(amount, at)
   return parked
 end
 
+local now = now_ms()
 local journaled = redis.call('HGET', KEYS[1], job.entry_id)
 local candidates = {}
 for at = FIRST, #ARGV, ARITY do
@@ -61,7 +62,7 @@ for at = FIRST, #ARGV, ARITY do
 end
 for _, candidate in ipairs(candidates) do
   -- The reply of the first call was lost.
-  if candidate.journal_value == journaled then return {'ok', candidate.number, 0} end
+  if candidate.journal_value == journaled then return begin(candidate, 0, now) end
 end
 if owner_of(job.stream, job.entry) ~= job.worker then return {'gone'} end
 if redis.call('ZSCORE', NS .. ':cancelled', job.id) then return {'cancelled'} end
@@ -71,7 +72,6 @@ local slot = take_key_slot(job, slots)
 if slot ~= 'ok' then return {slot} end
 if slots then write_key_slots(slots) end
 
-local now = now_ms()
 local soonest, first_amount, first_at, refused, never
 -- Which other jobs would be parked too.
 local also_parked = 'all'
@@ -83,7 +83,7 @@ for _, candidate in ipairs(candidates) do
     candidate.wait = wait
     if wait == 0 then
       reserve_all(candidate.amounts, job.entry_id, job.worker, now)
-      return begin(candidate, 0)
+      return begin(candidate, 0, now)
     elseif wait then
       if not soonest or wait < soonest.wait then soonest = candidate end
     else
@@ -106,7 +106,7 @@ for _, candidate in ipairs(candidates) do
 end
 if soonest then
   reserve_all(soonest.amounts, job.entry_id, job.worker, now)
-  return begin(soonest, soonest.wait)
+  return begin(soonest, soonest.wait, now)
 end
 if refused then return {'refused', refused} end
 if not first_amount then return {'never', never} end

@@ -8,6 +8,7 @@ mod reservation;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use longshore_protocol::{
     checkpoint::Checkpoint,
     dead_letter::DeadLetter,
@@ -71,11 +72,34 @@ pub struct AttemptStart<'a> {
     pub waited: bool,
 }
 
+/// The turn of a call whose attempt is journaled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// How long to wait for it.
+    pub wait: Duration,
+    /// When it was reserved, if it counts in a window. The ledger has to know this time: a limit that is introduced later
+    /// tells by it which calls the window counted.
+    pub reserved_at: Option<DateTime<Utc>>,
+}
+
+impl Turn {
+    fn parse(wait_ms: &str, reserved_at: &str) -> Option<Self> {
+        let reserved_at = match reserved_at {
+            "" => None,
+            ms => Some(DateTime::from_timestamp_millis(ms.parse().ok()?)?),
+        };
+        Some(Self {
+            wait: Duration::from_millis(wait_ms.parse().ok()?),
+            reserved_at,
+        })
+    }
+}
+
 /// The result of start an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
-    /// The attempt is journaled; wait this long for the call's turn.
-    Yes(Duration),
+    /// The attempt is journaled.
+    Yes(Turn),
     /// A limit has no room.
     Full,
     /// Another worker holds the entry.
@@ -148,7 +172,7 @@ impl Fence {
 impl Begun {
     fn from_reply(reply: &str) -> Result<Self, BrokerError> {
         match reply {
-            "ok" => Ok(Self::Yes(Duration::ZERO)),
+            "ok" => Ok(Self::Yes(Turn::default())),
             "gone" => Ok(Self::Lost),
             "cancelled" => Ok(Self::Cancelled),
             "parked" => Ok(Self::Parked),
@@ -156,8 +180,9 @@ impl Begun {
             "full" => Ok(Self::Full),
             other => other
                 .strip_prefix("ok ")
-                .and_then(|wait_ms| wait_ms.parse().ok())
-                .map(|wait_ms| Self::Yes(Duration::from_millis(wait_ms)))
+                .and_then(|turn| turn.split_once(' '))
+                .and_then(|(wait_ms, reserved_at)| Turn::parse(wait_ms, reserved_at))
+                .map(Self::Yes)
                 .ok_or_else(|| BrokerError::unexpected_reply("begin", other)),
         }
     }
@@ -391,9 +416,17 @@ mod tests {
 
     #[test]
     fn every_reply_of_begin_is_parsed() {
+        let turn = |reserved_at| Turn {
+            wait: Duration::from_millis(250),
+            reserved_at,
+        };
         let cases = [
-            (vec!["ok"], Begun::Yes(Duration::ZERO)),
-            (vec!["ok 250"], Begun::Yes(Duration::from_millis(250))),
+            (vec!["ok"], Begun::Yes(Turn::default())),
+            (vec!["ok 250 "], Begun::Yes(turn(None))),
+            (
+                vec!["ok 250 1700000000000"],
+                Begun::Yes(turn(DateTime::from_timestamp(1_700_000_000, 0))),
+            ),
             (vec!["gone"], Begun::Lost),
             (vec!["cancelled"], Begun::Cancelled),
             (vec!["parked"], Begun::Parked),
@@ -402,6 +435,7 @@ mod tests {
         ];
         check_replies("begin", &cases, |reply| Begun::from_reply(&reply.join(" ")));
         assert!(Begun::from_reply("ok soon").is_err());
+        assert!(Begun::from_reply("ok 250 soon").is_err());
     }
 
     #[test]

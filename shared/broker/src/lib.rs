@@ -59,7 +59,7 @@ pub use self::{
     deliveries::{
         Admission, Admitted, AlsoParked, AttemptStart, Begun, Consumed, Delivery, Ending, Fence,
         JobInFlight, JournaledAttempt, MeterAmounts, ParkForPause, ParkUntil, Parked, Paused,
-        Reservation, ReservationCandidate, Reserved,
+        Reservation, ReservationCandidate, Reserved, Turn,
     },
     error::BrokerError,
     events::{BadEvent, EventEntry, EventStream, EventTail},

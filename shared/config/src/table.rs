@@ -202,6 +202,8 @@ section! {
         attempts: Text = period().or_unset("forever");
         /// how long Postgres keeps cost totals, by day; at least as long as their attempts
         costs: Text = period().or_unset("forever");
+        /// how long Postgres keeps what people did, as `longshore audit` shows it
+        audit: Text = period().or_unset("forever");
         /// how long Redis keeps events that Postgres rejected (`{ns}:events:bad`)
         events_bad: Text = period().or_unset("forever");
     }
@@ -517,6 +519,8 @@ fields! {
         LONGSHORE_LOG = "all programs", "`info`";
         /// `text` or `json`
         LONGSHORE_LOG_FORMAT = "all programs", "`text` on a terminal, otherwise `json`";
+        /// who runs the commands, for `longshore audit`; set it where a program acts for a person
+        LONGSHORE_ACTOR = "`longshore`", "user and host";
         /// Redis server program to use
         LONGSHORE_REDIS_SERVER = "`longshore dev`", "the detected one";
         /// directory of the Postgres programs to use

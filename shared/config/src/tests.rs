@@ -89,7 +89,7 @@ retries:
     max_delay: 1h
 limits: { max_message_bytes: 4MiB, max_depth: 32 }
 liveness: { heartbeat_every: 1s, heartbeat_ttl: 5s }
-retention: { results: 2h, unrequested_results: 1m, ids: 48h, dead_letters: 7d, dead_letters_max: 5_000, dead_letters_archive: 900d, jobs: 90d, attempts: 400d, costs: 3650d, events_bad: 30d }
+retention: { results: 2h, unrequested_results: 1m, ids: 48h, dead_letters: 7d, dead_letters_max: 5_000, dead_letters_archive: 900d, jobs: 90d, attempts: 400d, costs: 3650d, audit: 800d, events_bad: 30d }
 providers:
 models: []
 cli_tools: [claude, /opt/bin/ask]
@@ -157,6 +157,7 @@ fn the_file_can_set_everything() {
     assert_eq!(config.retention.dead_letters, Duration::from_hours(7 * 24));
     assert_eq!(config.retention.dead_letters_max, 5_000);
     assert_eq!(config.retention.unrequested_results, Duration::from_mins(1));
+    assert_eq!(config.retention.audit, Some(Duration::from_hours(800 * 24)));
     assert_eq!(config.retention.jobs, Some(Duration::from_hours(90 * 24)));
     assert_eq!(config.source.as_deref(), Some(Path::new(FILE_NAME)));
 }

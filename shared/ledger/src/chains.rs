@@ -14,7 +14,7 @@ use serde::Serialize;
 use sqlx::{FromRow, Row, postgres::PgRow};
 
 use super::{
-    JobRow, Ledger, LedgerError,
+    JobHistory, JobRow, Ledger, LedgerError,
     rows::{decode, decode_count, decode_optional, decode_usd},
     sanitize,
 };
@@ -124,6 +124,16 @@ impl Ledger {
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))
+    }
+
+    /// The same jobs with their attempts, dead letters and dropped messages.
+    pub async fn chain_histories(
+        &self,
+        chain_id: &str,
+        filter: &ChainJobFilter,
+    ) -> Result<Vec<JobHistory>, LedgerError> {
+        self.histories(self.chain_jobs(chain_id, filter).await?)
+            .await
     }
 
     async fn find_chains(

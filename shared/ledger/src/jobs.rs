@@ -1,5 +1,7 @@
 //! Queries about jobs.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     event::{AttemptRecord, DropRecord},
@@ -58,23 +60,54 @@ impl Ledger {
     /// One job with its attempts, dead letters and dropped messages.
     pub async fn job(&self, id: &JobId) -> Result<Option<JobHistory>, LedgerError> {
         let found = self.find(&JobFilter::default(), Some(id)).await?;
-        let Some(row) = found.into_iter().next() else {
-            return Ok(None);
-        };
-        let dropped: Vec<DroppedRow> = self
-            .rows_of_job(include_str!("../sql/dropped_messages_of_job.sql"), id)
-            .await?;
-        Ok(Some(JobHistory {
+        Ok(self.histories(found).await?.pop())
+    }
+
+    /// The jobs with their attempts, dead letters and dropped messages.
+    pub(crate) async fn histories(
+        &self,
+        rows: Vec<JobRow>,
+    ) -> Result<Vec<JobHistory>, LedgerError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<JobId> = rows
+            .iter()
+            .map(|row| row.job.labels.job_id.clone())
+            .collect();
+        let mut attempts: HashMap<JobId, Vec<AttemptRecord>> = HashMap::new();
+        for AttemptRow(attempt) in self
+            .rows_of_jobs(include_str!("../sql/attempts_of_jobs.sql"), &ids)
+            .await?
+        {
+            if let Some(labels) = &attempt.labels {
+                let of_job = attempts.entry(labels.job_id.clone()).or_default();
+                of_job.push(attempt);
+            }
+        }
+        let mut dead_letters: HashMap<JobId, Vec<DeadLetterRow>> = HashMap::new();
+        for row in self
+            .rows_of_jobs::<DeadLetterRow>(include_str!("../sql/dead_letters_of_jobs.sql"), &ids)
+            .await?
+        {
+            let of_job = dead_letters.entry(row.dead.id.clone()).or_default();
+            of_job.push(row);
+        }
+        let mut dropped: HashMap<JobId, Vec<DropRecord>> = HashMap::new();
+        for DroppedRow(message) in self
+            .rows_of_jobs(include_str!("../sql/dropped_messages_of_jobs.sql"), &ids)
+            .await?
+        {
+            let of_job = dropped.entry(message.job_id.clone()).or_default();
+            of_job.push(message);
+        }
+        let histories = rows.into_iter().zip(&ids).map(|(row, id)| JobHistory {
             row,
-            history: self.attempts(id).await?,
-            dead_letters: self
-                .rows_of_job(include_str!("../sql/dead_letters_of_job.sql"), id)
-                .await?,
-            dropped: dropped
-                .into_iter()
-                .map(|DroppedRow(message)| message)
-                .collect(),
-        }))
+            history: attempts.remove(id).unwrap_or_default(),
+            dead_letters: dead_letters.remove(id).unwrap_or_default(),
+            dropped: dropped.remove(id).unwrap_or_default(),
+        });
+        Ok(histories.collect())
     }
 
     /// The message of an entry, if it was dropped as a duplicate.
@@ -93,7 +126,10 @@ impl Ledger {
     /// The attempts of a job, in order, even if the job itself is not recorded (yet).
     pub async fn attempts(&self, id: &JobId) -> Result<Vec<AttemptRecord>, LedgerError> {
         let rows: Vec<AttemptRow> = self
-            .rows_of_job(include_str!("../sql/attempts_of_job.sql"), id)
+            .rows_of_jobs(
+                include_str!("../sql/attempts_of_jobs.sql"),
+                std::slice::from_ref(id),
+            )
             .await?;
         Ok(rows
             .into_iter()
@@ -146,12 +182,13 @@ impl Ledger {
             .map_err(|cause| self.failed(cause))
     }
 
-    async fn rows_of_job<T>(&self, sql: &'static str, id: &JobId) -> Result<Vec<T>, LedgerError>
+    async fn rows_of_jobs<T>(&self, sql: &'static str, ids: &[JobId]) -> Result<Vec<T>, LedgerError>
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
+        let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
         sqlx::query_as(sql)
-            .bind(id.as_str())
+            .bind(ids)
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))

@@ -31,6 +31,7 @@ mod sanitize;
 
 // Reading.
 mod answer_lengths;
+mod audit;
 mod chains;
 mod costs;
 mod failures;
@@ -56,6 +57,7 @@ use self::{
 mod tests;
 
 pub use answer_lengths::AnswerLength;
+pub use audit::AuditFilter;
 pub use chains::{ChainFilter, ChainJobFilter, ChainRow, Figures, StepRow};
 pub use costs::{
     ChainCosts, CostDifference, CostFilter, CostLabel, CostLine, CostSummary, JobCost,

@@ -25,6 +25,8 @@ pub enum Prunable {
     Alerts,
     /// Dead letters that left Redis.
     DeadLetters,
+    /// Acts of people.
+    Audit,
 }
 
 impl Prunable {
@@ -39,6 +41,7 @@ impl Prunable {
             Self::Windows => "quota windows",
             Self::Alerts => "alerts",
             Self::DeadLetters => "dead letters",
+            Self::Audit => "audited acts",
         }
     }
 
@@ -52,6 +55,7 @@ impl Prunable {
             Self::Windows => include_str!("../sql/prune_windows.sql"),
             Self::Alerts => include_str!("../sql/prune_alerts.sql"),
             Self::DeadLetters => include_str!("../sql/prune_dead_letters.sql"),
+            Self::Audit => include_str!("../sql/prune_audit.sql"),
         }
     }
 }

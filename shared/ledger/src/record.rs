@@ -1,6 +1,7 @@
 //! Records events: a batch becomes rows, in one transaction.
 
 mod attempts;
+mod audit;
 mod chains;
 mod dead_letters;
 mod jobs;
@@ -11,8 +12,8 @@ use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, time::Duration};
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     chain::ChainId,
-    event::{AlertRecord, DeadLetterEnd, DropRecord, Event},
-    id::{AttemptId, EntryId, JobId},
+    event::{ActOutcome, AlertRecord, AuditRecord, ChainEvent, DeadLetterEnd, DropRecord, Event},
+    id::{ActId, AttemptId, EntryId, JobId},
 };
 use sqlx::{Connection, PgConnection};
 
@@ -66,6 +67,7 @@ struct Rows<'a> {
     windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowWrite<'a>>,
     alerts: BTreeMap<AlertKey<'a>, &'a AlertRecord>,
     chains: BTreeMap<&'a ChainId, ChainWrite<'a>>,
+    acts: BTreeMap<ActId, &'a AuditRecord>,
 }
 
 impl<'a> Rows<'a> {
@@ -118,10 +120,16 @@ impl<'a> Rows<'a> {
                 .entry(quotas::alert_key(record))
                 .or_insert(record);
         }
-        if let Some(record) = &event.chain {
+        if let Some(ChainEvent { record, .. }) = &event.chain {
             let chain = ChainWrite::new(id, record);
             keep_better(&mut self.chains, &record.chain_id, chain, |old, new| {
                 old.version.cmp(&new.version)
+            });
+        }
+        if let Some(record) = &event.audit {
+            let has_ended = |record: &AuditRecord| record.outcome != ActOutcome::Begun;
+            keep_better(&mut self.acts, record.act_id, record, |old, new| {
+                has_ended(old).cmp(&has_ended(new))
             });
         }
     }
@@ -159,6 +167,10 @@ impl<'a> Rows<'a> {
         if !self.chains.is_empty() {
             let rows: Vec<_> = self.chains.values().collect();
             chains::upsert(&rows, &mut transaction).await?;
+        }
+        if !self.acts.is_empty() {
+            let rows: Vec<_> = self.acts.values().copied().collect();
+            audit::upsert(&rows, &mut transaction).await?;
         }
         transaction.commit().await
     }

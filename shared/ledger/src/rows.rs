@@ -99,7 +99,7 @@ pub(crate) fn decode_count(row: &PgRow, column: &str) -> sqlx::Result<u64> {
     u64::try_from(row.try_get::<i64, _>(column)?).map_err(|cause| decode_error(column, cause))
 }
 
-fn decode_optional_count(row: &PgRow, column: &str) -> sqlx::Result<Option<u64>> {
+pub(crate) fn decode_optional_count(row: &PgRow, column: &str) -> sqlx::Result<Option<u64>> {
     let count: Option<i64> = row.try_get(column)?;
     let count = count.map(u64::try_from).transpose();
     count.map_err(|cause| decode_error(column, cause))

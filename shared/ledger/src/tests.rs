@@ -1,6 +1,7 @@
 //! Tests against a real Postgres.
 
 mod answer_lengths;
+mod audit;
 mod chains;
 mod costs;
 mod facts;

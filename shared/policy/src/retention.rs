@@ -26,6 +26,8 @@ pub struct Retention {
     pub attempts: Option<Duration>,
     /// Totals of costs in Postgres whose attempts were deleted. Default: forever.
     pub costs: Option<Duration>,
+    /// Acts of people in Postgres. Default: forever.
+    pub audit: Option<Duration>,
     /// Events in Redis that Postgres rejected. Default: forever.
     pub events_bad: Option<Duration>,
 }
@@ -43,6 +45,7 @@ impl Default for Retention {
             jobs: None,
             attempts: None,
             costs: None,
+            audit: None,
             events_bad: None,
         }
     }

@@ -4,6 +4,7 @@
 //! An event consists of facts. Each fact has its own identity (job id and version, attempt id, dead
 //! letter id), so recording it twice or in another order changes nothing.
 
+mod audit;
 mod limits;
 
 use chrono::{
@@ -13,7 +14,10 @@ use chrono::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::limits::{AlertRecord, WindowRecord, WindowUnit};
+pub use self::{
+    audit::{ActOutcome, AuditRecord},
+    limits::{AlertRecord, WindowRecord, WindowUnit},
+};
 use crate::{
     call::{ErrorClass, FinishReason, ToolCall, Usage},
     chain::{ChainId, ChainKind, ChainState},
@@ -48,10 +52,13 @@ pub struct Event {
     pub window: Option<WindowRecord>,
     /// The chain after the change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub chain: Option<ChainRecord>,
+    pub chain: Option<ChainEvent>,
     /// The threshold that a window passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<AlertRecord>,
+    /// What a person did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditRecord>,
 }
 
 /// The part of an [`Event`] that records an attempt alone.
@@ -381,4 +388,14 @@ pub struct ChainRecord {
     /// When it ended, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<i64>,
+}
+
+/// What an event says of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainEvent {
+    #[serde(flatten)]
+    pub record: ChainRecord,
+    /// The W3C trace context that it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }

@@ -3,10 +3,10 @@
 use std::{fmt, iter::Sum, ops::Add, str::FromStr};
 
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-/// An amount of US dollars, exact to the last digit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// An amount of US dollars, exact to the last digit, without trailing zeros.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Usd(pub Decimal);
 
@@ -39,6 +39,13 @@ impl Usd {
             None if self.0.is_sign_negative() => 0,
             None => u64::MAX,
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Usd {
+    /// Scripts add amounts digit by digit, so theirs may have trailing zeros.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <Decimal as Deserialize>::deserialize(deserializer).map(|amount| Self(amount.normalize()))
     }
 }
 
@@ -84,6 +91,13 @@ mod tests {
     fn sums_are_exact() {
         let tenth: Usd = "0.1".parse().unwrap();
         assert_eq!([tenth; 10].into_iter().sum::<Usd>().to_string(), "1");
+    }
+
+    #[test]
+    fn an_amount_has_one_form_whoever_wrote_it() {
+        let amount: Usd = serde_json::from_str(r#""0.0101000""#).unwrap();
+        assert_eq!(serde_json::to_string(&amount).unwrap(), r#""0.0101""#);
+        assert_eq!(amount.to_string(), "0.0101");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What every Longshore service needs: start-up, retries, logs and metrics, health, live configuration,
+//! What every Longshore service needs: start-up, retries, logs, metrics and traces, health, live configuration,
 //! webhooks, and the archive of dead letters.
 
 pub mod startup;
@@ -8,6 +8,8 @@ pub mod backoff;
 pub mod instruments;
 
 pub mod telemetry;
+
+pub mod traces;
 
 pub mod health;
 

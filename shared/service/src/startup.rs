@@ -35,6 +35,8 @@ pub struct Service {
     pub config: Arc<Config>,
     /// The configuration as it changes.
     pub live: LiveConfig,
+    /// The environment at the start.
+    pub environment: Environment,
     /// Redis. It was reachable when the service started.
     pub broker: Broker,
     /// Postgres. It may be unreachable.
@@ -102,7 +104,8 @@ impl Service {
         let Some(broker) = connect_broker(&config, &stop).await? else {
             return Ok(None);
         };
-        let live = LiveConfig::follow(env, config, broker.clone(), health.clone(), stop.clone())
+        let (live_env, live_health) = (env.clone(), health.clone());
+        let live = LiveConfig::follow(live_env, config, broker.clone(), live_health, stop.clone())
             .await
             .map_err(StartError::Signals)?;
         tracing::info!(
@@ -113,6 +116,7 @@ impl Service {
         Ok(Some(Self {
             config: live.current(),
             live,
+            environment: env,
             broker,
             ledger,
             health,

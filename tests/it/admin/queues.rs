@@ -96,3 +96,35 @@ async fn moved_jobs_keep_their_ids_and_run_in_the_other_queue() {
     .await
     .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_a_queue_that_no_worker_has_read_are_moved_and_purged() {
+    let mut stack = Stack::start(Options::default()).await.unwrap();
+    let send = async |stack: &Stack, queue: &str, count: usize| {
+        for _ in 0..count {
+            let job = ["submit", "-p", "x", "--detach", "--queue", queue];
+            expect_success(stack.longshore(&job).await.unwrap());
+        }
+    };
+    send(&stack, "unread", 2).await;
+    let moved = ["queues", "move", "unread", "other", "--yes"];
+    let moved = expect_success(stack.longshore(&moved).await.unwrap());
+    assert!(moved.contains("2 jobs"), "{moved}");
+    let purged = ["queues", "purge", "other", "--yes"];
+    let purged = expect_success(stack.longshore(&purged).await.unwrap());
+    assert!(purged.contains("2 jobs"), "{purged}");
+    stack.set_env("LONGSHORE_QUEUES", "other");
+    let _worker = stack.worker().unwrap();
+    eventually("the first worker of the queue ends them", || async {
+        let list = ["jobs", "list", "--state", "cancelled"];
+        let ended = json(&stack, &list).await?;
+        ensure!(
+            ended.as_array().is_some_and(|jobs| jobs.len() == 2),
+            "{ended}"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(stack.simulator.stats().requests, 0);
+}

@@ -8,13 +8,13 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 use super::checks::repository;
 
 /// A code block.
-pub(super) struct Block {
-    pub(super) document: &'static str,
+pub(crate) struct Block {
+    pub(crate) document: &'static str,
     /// The line on which it begins, counted from 1.
     pub(super) line: usize,
     /// Empty for an indented block.
-    pub(super) language: String,
-    pub(super) text: String,
+    pub(crate) language: String,
+    pub(crate) text: String,
 }
 
 /// What a block is.
@@ -32,6 +32,12 @@ pub(super) enum Kind {
 }
 
 impl Block {
+    /// The file that it is, if its first line is a comment with a path.
+    pub(crate) fn file(&self) -> Option<&str> {
+        let name = self.text.lines().next()?.strip_prefix("# ")?;
+        (name.contains('.') && !name.contains(' ')).then_some(name)
+    }
+
     /// Its kind, by its language.
     pub(super) fn kind(&self) -> anyhow::Result<Kind> {
         Ok(match self.language.as_str() {
@@ -51,7 +57,7 @@ impl Block {
 }
 
 /// All blocks of a document, in order.
-pub(super) fn blocks(document: &'static str) -> Vec<Block> {
+pub(crate) fn blocks(document: &'static str) -> Vec<Block> {
     let text = fs::read_to_string(repository().join(document)).unwrap();
     let line = |range: Range<usize>| {
         let before = text.bytes().take(range.start);

@@ -1,9 +1,13 @@
 //! Documents in JSON and YAML: what they are, and whether Longshore takes them.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{bail, ensure};
 use jsonschema::Validator;
+use longshore_simulator::Script;
 use serde_json::{Value, json};
 
 use super::reader::Reader;
@@ -76,8 +80,12 @@ impl Checks {
         Ok(())
     }
 
-    /// Tasks run; everything else is a configuration.
+    /// Tasks run, and rules are a script of the simulator; everything else is a configuration.
     pub(super) async fn yaml(&self, reader: &Reader, text: &str) -> anyhow::Result<()> {
+        if text.starts_with("rules:") {
+            Script::read(Path::new("script.yaml"), text)?;
+            return Ok(());
+        }
         reader.write("block.yaml", text);
         let arguments = if text.starts_with("tasks:") {
             ["run", "--tasks", "block.yaml"]

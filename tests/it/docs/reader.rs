@@ -23,7 +23,7 @@ use crate::dev;
 const LINE_LIMIT: Duration = Duration::from_mins(2);
 
 /// Files that the documents name and that the reader has.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     (
         "orders.jsonl",
         "{\"prompt\":\"Check order 1.\"}\n{\"prompt\":\"Check order 2.\"}\n",
@@ -31,6 +31,10 @@ const FILES: [(&str, &str); 4] = [
     (
         "articles.csv",
         "id,tenant,title,body\nart-1,acme,Tides,Why there are two.\n",
+    ),
+    (
+        "orders.yaml",
+        "rules: [{when: {prompt_contains: order}, then: {answer: Shipped.}}]\n",
     ),
     (
         "src/context/builder.py",

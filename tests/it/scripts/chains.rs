@@ -127,6 +127,7 @@ impl Fixture {
                     fail_fast: plan.fail_fast,
                     reply: Some(&ReplyTo::Anyone),
                     metadata: None,
+                    traceparent: None,
                     steps: &plan.steps,
                     drop_event: stored(""),
                 },

@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use longshore_broker::{
     AccountAccess, AttemptStart, Begun, Broker, BrokerError, Consumed, DeliveredEntry, Delivery,
-    Ending, EntrySource, MeterAmounts, ParkUntil, SlotLimit,
+    Ending, EntrySource, MeterAmounts, ParkUntil, SlotLimit, Turn,
 };
 use longshore_local::{LocalRedis, RedisOptions};
 use longshore_protocol::{
@@ -57,7 +57,10 @@ pub(crate) struct Fixture {
 }
 
 /// An attempt that began without a wait.
-pub(crate) const BEGUN: Begun = Begun::Yes(Duration::ZERO);
+pub(crate) const BEGUN: Begun = Begun::Yes(Turn {
+    wait: Duration::ZERO,
+    reserved_at: None,
+});
 
 impl Fixture {
     /// A new namespace in the shared Redis.

@@ -214,6 +214,33 @@ async fn a_budget_that_counts_other_calls_waits_too() {
     assert_eq!(begun, Begun::Full, "a worker with the old configuration");
 }
 
+#[tokio::test]
+async fn a_window_notes_since_when_it_counts_other_calls() {
+    let fixture = Fixture::new().await;
+    fixture.lead().await;
+    let wide = limit(BudgetScope::Overall, false);
+    fixture.correct(&wide, &since(&wide, None, 5), 3, 0).await;
+    fixture.taking(&[dollars(&wide, 1)]).await;
+    assert_eq!(fixture.field("budget:b", "since").await, None);
+
+    let narrow = limit(BudgetScope::Provider(PlatformName::from_stored("a")), false);
+    fixture.taking(&[dollars(&narrow, 1)]).await;
+    let first = fixture.field("budget:b", "since").await;
+    assert!(first.is_some());
+    // A worker with the old configuration, and the new one again.
+    fixture.taking(&[dollars(&wide, 1)]).await;
+    fixture.taking(&[dollars(&narrow, 1)]).await;
+    assert_eq!(fixture.field("budget:b", "since").await, first);
+    // That time says nothing of a limit that counts something else.
+    for (limit, is_current) in [(&narrow, true), (&wide, false)] {
+        let limits = fixture.broker.limits();
+        let open = limits.open_windows(limit, DateTime::UNIX_EPOCH).await;
+        let open = open.unwrap().pop().unwrap();
+        assert_eq!(open.current_since().is_some(), is_current);
+        assert!(open.since.is_some());
+    }
+}
+
 /// How many commands the server has run, inside scripts too.
 async fn commands(fixture: &Fixture) -> u64 {
     let info: String = fixture.ask(&["INFO", "commandstats"]).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Consumed, Reserved};
+use longshore_broker::{Consumed, Reserved, Turn};
 use longshore_policy::limits::{MeterAmount, Pacing};
 
 use super::{
@@ -291,7 +291,7 @@ async fn jobs_of_a_full_lane_are_tried_again_when_another_platform_may_have_room
         first += expected;
         for call in &released {
             let reserved = fixture.reserve(call, &other_platform(), true).await;
-            assert_eq!(reserved, Reserved::Yes(1, Duration::ZERO));
+            assert_eq!(reserved, Reserved::Yes(1, Turn::default()));
         }
     }
     assert!(fixture.lane("slots:m").await.is_empty());

@@ -1,9 +1,7 @@
 //! Repeated calls, as after a lost reply, and a job delivered twice to one worker: nothing is reserved or
 //! returned twice, and no reservation is left.
 
-use std::time::Duration;
-
-use longshore_broker::{Begun, Consumed, Ending, Fence, ParkUntil, Parked, Reserved};
+use longshore_broker::{Begun, Consumed, Ending, Fence, ParkUntil, Parked, Reserved, Turn};
 use longshore_protocol::id::AttemptId;
 
 use super::{
@@ -33,7 +31,7 @@ async fn reserving_twice_reserves_once() {
     fixture.taking(&[slots(1)]).await;
     let call = fixture.call().await;
     let candidates = [vec![slots(1)], vec![budget(10, 3)], vec![budget(10, 4)]];
-    let second = Reserved::Yes(1, Duration::ZERO);
+    let second = Reserved::Yes(1, Turn::default());
     assert_eq!(fixture.reserve(&call, &candidates, false).await, second);
     let before = fixture.snapshot().await;
     assert_eq!(fixture.reserve(&call, &candidates, false).await, second);
@@ -171,7 +169,7 @@ async fn an_attempt_replaced_by_another_run_counts_as_used() {
         assert_eq!(fixture.begin_taking(&old, &amounts, false).await, BEGUN);
         if reserves {
             let reserved = fixture.reserve(&new, &[amounts.to_vec()], false).await;
-            assert_eq!(reserved, Reserved::Yes(0, Duration::ZERO));
+            assert_eq!(reserved, Reserved::Yes(0, Turn::default()));
         } else {
             assert_eq!(fixture.begin_taking(&new, &amounts, false).await, BEGUN);
         }

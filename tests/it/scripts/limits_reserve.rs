@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_broker::{AlsoParked, Begun, Reserved};
+use longshore_broker::{AlsoParked, Begun, Reserved, Turn};
 use longshore_policy::limits::MeterAmount;
 use longshore_protocol::id::AttemptId;
 
@@ -32,7 +32,7 @@ async fn the_first_candidate_with_room_is_reserved_and_no_other() {
     ];
     let call = fixture.call().await;
     let reserved = fixture.reserve(&call, &candidates, false).await;
-    assert_eq!(reserved, Reserved::Yes(1, Duration::ZERO));
+    assert_eq!(reserved, Reserved::Yes(1, Turn::default()));
     assert_eq!(fixture.sums("budget:b").await, (0, 4));
     assert_eq!(fixture.sums("rpd:m").await, (0, 0));
     // If its worker dies, the journal names the provider that it called.
@@ -55,7 +55,7 @@ async fn an_unlimited_candidate_always_has_room() {
     let reserved = fixture
         .reserve(&call, &[vec![slots(1)], Vec::new()], false)
         .await;
-    assert_eq!(reserved, Reserved::Yes(1, Duration::ZERO));
+    assert_eq!(reserved, Reserved::Yes(1, Turn::default()));
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn among_paced_candidates_the_soonest_turn_is_booked() {
     fixture.taking(&[slots(1)]).await;
     let before = fixture.full_at("rpm:slow").await;
     match fixture.reserve(&call, &candidates, false).await {
-        Reserved::Yes(2, wait) => assert!(wait <= Duration::from_secs(1), "{wait:?}"),
+        Reserved::Yes(2, turn) => assert!(turn.wait <= Duration::from_secs(1), "{turn:?}"),
         other => panic!("{other:?}"),
     }
     assert_eq!(fixture.full_at("rpm:slow").await, before);
@@ -170,7 +170,7 @@ async fn a_reservation_may_find_room_that_begin_did_not() {
     assert_eq!(begun, Begun::Full);
     fixture.end(&running, consumed(1, 1)).await;
     let reserved = fixture.reserve(&call, &[vec![slots(1)]], false).await;
-    assert_eq!(reserved, Reserved::Yes(0, Duration::ZERO));
+    assert_eq!(reserved, Reserved::Yes(0, Turn::default()));
     assert_eq!(
         fixture.holders().await,
         std::slice::from_ref(&call.delivery.entry_id)

@@ -1,8 +1,6 @@
 //! Sums within a window: hard and soft, reserved and used, and from one window to the next.
 
-use std::time::Duration;
-
-use longshore_broker::{AlsoParked, Begun, Consumed, Reserved};
+use longshore_broker::{AlsoParked, Begun, Consumed, Reserved, Turn};
 
 use super::{
     fixture::{BEGUN, Fixture},
@@ -207,7 +205,7 @@ async fn a_job_without_budget_becomes_a_dead_letter_and_reserves_nothing() {
     assert_eq!(fixture.snapshot().await, before);
     // Unless another candidate has room.
     let reserved = fixture.reserve(&call, &[amounts, Vec::new()], false).await;
-    assert_eq!(reserved, Reserved::Yes(1, std::time::Duration::ZERO));
+    assert_eq!(reserved, Reserved::Yes(1, Turn::default()));
 }
 
 #[tokio::test]
@@ -261,7 +259,7 @@ async fn smaller_jobs_go_before_one_that_does_not_fit() {
     fixture.taking(&[budget(10, 1)]).await;
     let small = fixture.call().await;
     let reserved = fixture.reserve(&small, &[vec![budget(10, 2)]], false).await;
-    assert_eq!(reserved, Reserved::Yes(0, Duration::ZERO));
+    assert_eq!(reserved, Reserved::Yes(0, Turn::default()));
     assert_eq!(fixture.sums("budget:b").await, (0, 10));
     assert_eq!(also_parked(1).await, AlsoParked::All);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_broker::{
     AttemptStart, Begun, Consumed, DeliveredEntry, Delivery, Ending, Fence, MeterAmounts,
-    Reservation, ReservationCandidate, Reserved,
+    Reservation, ReservationCandidate, Reserved, Turn,
 };
 use longshore_policy::limits::{AtLimit, MeterAmount, Pacing, Unit};
 use longshore_protocol::{
@@ -171,11 +171,33 @@ impl Fixture {
             amounts: &MeterAmounts::new(amounts),
             waited,
         };
-        self.broker
+        let begun = self
+            .broker
             .deliveries()
             .begin(&call.delivery, &beginning)
             .await
-            .unwrap()
+            .unwrap();
+        match begun {
+            Begun::Yes(turn) => Begun::Yes(self.without_time(turn, amounts).await),
+            other => other,
+        }
+    }
+
+    /// Takes the time of the reservation from a turn. It is told, and past, if the attempt counts in a window.
+    async fn without_time(&self, turn: Turn, amounts: &[MeterAmount]) -> Turn {
+        let counts = amounts
+            .iter()
+            .any(|amount| matches!(amount, MeterAmount::Window { .. }));
+        assert_eq!(turn.reserved_at.is_some(), counts, "{turn:?} {amounts:?}");
+        if let Some(at) = turn.reserved_at {
+            let now = self.broker.server().time_ms().await.unwrap();
+            let age = now - at.timestamp_millis();
+            assert!((0..60_000).contains(&age), "{age} ms");
+        }
+        Turn {
+            reserved_at: None,
+            ..turn
+        }
     }
 
     /// Reserves the first of these candidates that has room.
@@ -227,11 +249,19 @@ impl Fixture {
             waited,
             candidates: &offers,
         };
-        self.broker
+        let reserved = self
+            .broker
             .deliveries()
             .reserve(&call.delivery, &reservation)
             .await
-            .unwrap()
+            .unwrap();
+        match reserved {
+            Reserved::Yes(number, turn) => {
+                let amounts = candidates.get(number).unwrap();
+                Reserved::Yes(number, self.without_time(turn, amounts).await)
+            }
+            other => other,
+        }
     }
 
     /// A new job that finds no room and is parked.
@@ -341,7 +371,7 @@ pub(super) fn ids(calls: &[Call]) -> Vec<&str> {
 /// Asserts a wait of about this long, and no longer.
 pub(super) fn assert_wait(begun: Begun, about: Duration) {
     let wait = match begun {
-        Begun::Yes(wait) => Some(wait),
+        Begun::Yes(turn) => Some(turn.wait),
         _ => None,
     };
     let wait = wait.expect("it has its turn");

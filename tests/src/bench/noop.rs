@@ -10,7 +10,7 @@ use std::{
 use futures::future::BoxFuture;
 use hdrhistogram::Histogram;
 use longshore_protocol::call::{Answer, Call, CallError, FinishReason, ReportedLimits, Usage};
-use longshore_service::startup::Service;
+use longshore_service::{startup::Service, traces::Traces};
 use longshore_worker::{Policies, Policy, Registry, Worker, provider::Provider};
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +130,7 @@ pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
         service.broker.clone(),
         Some(service.ledger.clone()),
         service.health.clone(),
+        Traces::default(),
     )
     .await?;
     worker

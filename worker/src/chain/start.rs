@@ -18,6 +18,7 @@ use crate::{
     disposition::{Discard, Disposition},
     job::Job,
     record::serialize,
+    trace,
 };
 
 /// Why the message of an invalid chain becomes a dead letter.
@@ -57,9 +58,14 @@ async fn start_parsed(
         .clone()
         .unwrap_or_else(|| ChainId::from_receipt(&job.receipt));
     let received = job.progress().checkpoint.enqueued_at;
+    let traceparent = document
+        .traceparent
+        .clone()
+        .or_else(|| trace::begin_chain(id.as_str(), received, context));
     let planner = Planner {
         id: &id,
         document,
+        traceparent: trace::below_chain(traceparent.as_deref(), id.as_str(), context),
         deadline: document.deadline.map(|limit| limit.at(received)),
         now: context.clock.now(),
     };
@@ -83,6 +89,7 @@ async fn start_parsed(
         fail_fast: document.fail_fast,
         reply: document.reply.as_ref(),
         metadata: metadata.as_deref(),
+        traceparent: traceparent.as_deref(),
         steps: &steps,
         drop_event: drop_event.as_ref(),
     };
@@ -118,6 +125,8 @@ async fn start_parsed(
 struct Planner<'a> {
     id: &'a ChainId,
     document: &'a Document,
+    /// The trace context of its steps.
+    traceparent: Option<String>,
     deadline: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 }
@@ -211,6 +220,7 @@ impl Planner<'_> {
         StepRef {
             chain_name: self.document.name.clone(),
             tenant: self.document.tenant.clone(),
+            traceparent: self.traceparent.clone(),
             deadline: self.deadline,
             max_cost: self.document.max_cost,
             ..StepRef::new(self.id.clone(), name)

@@ -37,6 +37,9 @@ pub(crate) fn inherit(envelope: &mut Envelope, step: &StepRef, received: DateTim
     if envelope.tenant.is_none() {
         envelope.tenant.clone_from(&step.tenant);
     }
+    if envelope.traceparent.is_none() {
+        envelope.traceparent.clone_from(&step.traceparent);
+    }
     if let Some(of_chain) = step.deadline {
         let own = envelope.deadline.map(|limit| limit.at(received));
         envelope.deadline = Some(Limit::At(own.map_or(of_chain, |own| own.min(of_chain))));

@@ -13,6 +13,7 @@ use longshore_service::backoff::Backoff;
 use longshore_service::instruments::{EVENTS_RECORDED, EVENTS_REFUSED};
 use tokio_util::sync::CancellationToken;
 
+use super::spans;
 use crate::{backoff::RECONNECT, context::Context};
 
 /// The most stream entries of one transaction. An entry has from one to about twenty events.
@@ -114,6 +115,7 @@ impl Recorder<'_> {
             }
             match self.ledger.record(&events.decoded).await {
                 Ok(()) => {
+                    spans::send(&events.decoded, self.context);
                     recorded += events.decoded.len();
                     self.context.health.beat("recorder");
                 }

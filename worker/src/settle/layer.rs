@@ -16,6 +16,7 @@ use crate::{
     disposition::{Discard, Disposition},
     job::Job,
     pull::backend::Slot,
+    trace::StageSpan,
 };
 
 /// Settles the job with the disposition, the error or the panic of the service that it wraps. The job's slot
@@ -74,7 +75,9 @@ where
                 Err(error) => worker_failure(&job, &error.into(), &context),
             };
             // Boxed, so that a job in its call does not hold memory for the settle step.
+            let settling = StageSpan::begin("settle", &job, &context);
             Box::pin(settle(&job, disposition, &context)).await;
+            StageSpan::end(settling);
             context.in_flight.remove(&job);
             drop(slot);
             Ok(())

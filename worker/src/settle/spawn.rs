@@ -8,7 +8,7 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use crate::{context::Context, job::Job};
+use crate::{context::Context, job::Job, trace};
 
 /// The jobs that `answer` lists; empty for a job that does not spawn.
 pub(super) fn spawned_jobs(job: &Job, answer: &str, context: &Context) -> Vec<SpawnedJob> {
@@ -23,6 +23,8 @@ pub(super) fn spawned_jobs(job: &Job, answer: &str, context: &Context) -> Vec<Sp
     let parent = &progress.checkpoint;
     let limits = context.policy().config.limits;
     let now = context.clock.now();
+    let received = envelope.traceparent.as_deref();
+    let traceparent = trace::below_job(received, parent.id.as_str(), context);
     // The call stage has checked the list already.
     let jobs = spawned(answer, &limits).unwrap_or_default();
     (0_u32..)
@@ -41,6 +43,7 @@ pub(super) fn spawned_jobs(job: &Job, answer: &str, context: &Context) -> Vec<Sp
                 inherit("tenant", envelope.tenant.as_ref());
                 inherit("chain_id", envelope.chain_id.as_ref());
                 inherit("parent_id", Some(&parent.id.to_string()));
+                inherit("traceparent", traceparent.as_ref());
             }
             let checkpoint = Checkpoint {
                 step,
@@ -62,6 +65,7 @@ fn child_step(step: &StepRef, parent: &JobId, index: u32) -> StepRef {
         keeps_outcome: step.keeps_outcome,
         parent: Some(parent.clone()),
         tenant: step.tenant.clone(),
+        traceparent: step.traceparent.clone(),
         deadline: step.deadline,
         max_cost: step.max_cost,
         ..StepRef::new(step.chain.clone(), step.name.clone())

@@ -5,6 +5,7 @@ mod graph;
 mod input;
 pub(super) mod list;
 mod live;
+mod log;
 mod reader;
 mod report;
 pub(super) mod retry;
@@ -37,6 +38,8 @@ enum Action {
     Run(run::Arguments),
     /// Show the steps of a chain as a tree, with states, times and costs
     Show(show::Arguments),
+    /// Write the log of a chain: its steps in order, each with its attempts, decisions, waits and costs
+    Log(log::Arguments),
     /// List chains, newest first
     List(list::Arguments),
     /// Wait for a chain to end
@@ -53,6 +56,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     match arguments.action {
         Action::Run(arguments) => Box::pin(run::run(arguments, session)).await,
         Action::Show(arguments) => show::run(arguments, session).await,
+        Action::Log(arguments) => Box::pin(log::run(arguments, session)).await,
         Action::List(arguments) => list::run(arguments, None, session).await,
         Action::Wait(arguments) => Box::pin(wait::run(arguments, session)).await,
         Action::Cancel(arguments) => cancel::run(arguments, ChainKind::Chain, session).await,

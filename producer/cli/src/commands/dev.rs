@@ -54,8 +54,11 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "no_simulator")]
     simulator: bool,
     /// Do not use the simulator even if no provider key is set
-    #[arg(long)]
+    #[arg(long, conflicts_with = "simulator_script")]
     no_simulator: bool,
+    /// Use the simulator with this script of answers and faults; see docs/TESTING.md
+    #[arg(long, value_name = "FILE")]
+    simulator_script: Option<PathBuf>,
     /// Run the command after `--` when all services are ready, then stop and exit with its code
     #[arg(long, requires = "command", conflicts_with = "demo")]
     exec: bool,
@@ -88,8 +91,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     let lock = DirectoryLock::acquire(&dir, &arguments.dir)?;
     let ports = Ports::new(&dir, arguments.port);
     let simulator = Simulator {
-        wanted: arguments.simulator,
+        wanted: arguments.simulator || arguments.simulator_script.is_some(),
         refused: arguments.no_simulator,
+        script: arguments.simulator_script,
     };
     let plan = plan(dir, arguments.workers, ports, simulator).await?;
 
@@ -136,11 +140,12 @@ fn prepare(dir: &Path) -> Result<PathBuf, CommandError> {
     dir.canonicalize().map_err(wrong)
 }
 
-/// Whether the user asks for the simulator or refuses it.
-#[derive(Debug, Clone, Copy)]
+/// Whether the user asks for the simulator or refuses it, and its script.
+#[derive(Debug)]
 struct Simulator {
     wanted: bool,
     refused: bool,
+    script: Option<PathBuf>,
 }
 
 async fn plan(
@@ -181,6 +186,7 @@ async fn plan(
         workers,
         ports,
         simulator: simulator.wanted || (!simulator.refused && !has_provider),
+        simulator_script: simulator.script,
     })
 }
 

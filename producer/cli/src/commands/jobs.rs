@@ -5,6 +5,7 @@ mod cancel;
 mod cancel_all;
 mod details;
 mod list;
+mod log;
 mod matching;
 mod run_now;
 mod run_now_all;
@@ -18,9 +19,14 @@ use longshore_client::{ChainId, Client, JobId};
 
 pub(super) use self::{
     cancel_all::{Jobs, confirm_and_cancel},
+    details::{JobDetails, enqueued_at},
+    log::{LogDocument, job_section},
     matching::{describe_dry_run, for_each_in_stream, for_each_parked},
-    show::show,
+    show::{find_details, show},
 };
+
+#[cfg(test)]
+pub(super) use self::log::tests::example_job;
 
 use crate::{
     error::{CommandError, Exit},
@@ -39,6 +45,8 @@ enum Action {
     List(list::Arguments),
     /// Show the full history of a job
     Show(show::Arguments),
+    /// Write the log of a job: every attempt, decision, wait and cost, in order of time
+    Log(log::Arguments),
     /// Explain why a job waits
     Why(why::Arguments),
     /// Cancel jobs
@@ -55,6 +63,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     match arguments.action {
         Action::List(arguments) => list::run(arguments, session).await,
         Action::Show(arguments) => Box::pin(show::run(arguments, session)).await,
+        Action::Log(arguments) => Box::pin(log::run(arguments, session)).await,
         Action::Why(arguments) => why::run(arguments, session).await,
         Action::Cancel(arguments) => cancel::run(arguments, session).await,
         Action::RunNow(arguments) => run_now::run(arguments, session).await,

@@ -4,6 +4,7 @@ use longshore_ledger::Ledger;
 use longshore_protocol::clock::local_time;
 
 use crate::{
+    audit,
     error::{CommandError, Exit},
     output,
     session::Session,
@@ -24,6 +25,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         return Ok(list(&pending, &ledger));
     }
     ledger.migrate().await?;
+    audit::add_affected(pending.len());
     for name in &pending {
         output::line(format_args!("Applied: {name}"));
     }

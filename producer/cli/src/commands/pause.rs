@@ -7,6 +7,7 @@ use longshore_protocol::{clock::local_time, id::QueueName, platform::PlatformNam
 use serde::Serialize;
 
 use crate::{
+    audit,
     error::{CommandError, Exit},
     options,
     output::{self, Format},
@@ -77,6 +78,7 @@ pub(crate) async fn pause(
         .pauses()
         .pause(&target, arguments.lasts, reason)
         .await?;
+    audit::add_affected(1);
     if let (Kind::Queue, Ok(queue)) = (arguments.what.kind, QueueName::parse(&arguments.what.name))
         && let Some(missing) = missing_worker(&broker, &queue).await?
     {
@@ -109,9 +111,11 @@ pub(crate) async fn resume(
     let target = what.target(session)?;
     let broker = session.broker().await?;
     let was_paused = broker.pauses().resume(&target).await?;
+    audit::add_affected(usize::from(was_paused));
     let released_account = if now {
         let account = what.provider(session)?.account.clone();
         let released = broker.limits().release_account(&account).await?;
+        audit::add_affected(usize::from(released.is_some()));
         released.map(|_| account)
     } else {
         None

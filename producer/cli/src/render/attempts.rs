@@ -52,7 +52,7 @@ pub(crate) fn recorded_attempts(attempts: &[AttemptRecord], width: Width) -> Str
             number(attempt.usage.total_output()),
             number(attempt.usage.cached),
             number(attempt.usage.reasoning),
-            Cell::new(cost(attempt)),
+            Cell::new(attempt_cost(attempt)),
             Cell::new(latency),
             Cell::new(error),
         ]);
@@ -61,7 +61,7 @@ pub(crate) fn recorded_attempts(attempts: &[AttemptRecord], width: Width) -> Str
 }
 
 /// The computed cost and, if it differs, the cost that the provider reported.
-fn cost(attempt: &AttemptRecord) -> String {
+pub(crate) fn attempt_cost(attempt: &AttemptRecord) -> String {
     let computed = attempt.cost_usd.map_or_else(
         || format!("unknown (reserved ${})", attempt.reserved_usd),
         |cost| {
@@ -115,7 +115,7 @@ mod tests {
     fn a_differing_cost_of_the_provider_is_shown() {
         let shown = |ours: Option<&str>, reported: Option<&str>| {
             let usd = |amount: &str| amount.parse().unwrap();
-            cost(&AttemptRecord {
+            attempt_cost(&AttemptRecord {
                 cost_usd: ours.map(usd),
                 usage_estimated: false,
                 reported_cost_usd: reported.map(usd),

@@ -58,7 +58,8 @@ pub(crate) fn printable(text: &str) -> String {
     }
 }
 
-fn without_control_characters(text: &str) -> String {
+/// Replaces control characters but line breaks and tabs.
+pub(crate) fn without_control_characters(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => c,

@@ -22,6 +22,11 @@ pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
     local(time).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// A local time to the millisecond, with its zone: `2026-12-01T13:00:00.000+01:00`.
+pub(crate) fn exact_timestamp(time: DateTime<Utc>) -> String {
+    local(time).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
 /// A local time to the minute, with its zone: `2026-12-01 13:00 +01:00`.
 pub(crate) fn minute(time: DateTime<Utc>) -> String {
     let time = local(time);

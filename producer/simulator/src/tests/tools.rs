@@ -91,7 +91,7 @@ async fn requests_are_kept_if_their_prompt_says_so() {
     );
     assert_eq!(
         rig.get("/requests").await,
-        json!([{"provider": "openai", "body": body}])
+        json!([{"provider": "openai", "model": OPENAI, "attempt_id": "", "rule": null, "body": body}])
     );
     rig.simulator.reset();
     assert!(rig.simulator.requests().is_empty());

@@ -134,9 +134,10 @@ local function encode_failure(m, first)
   return cjson.encode(text), class == 'null' and '"step_failed"' or class
 end
 
--- Nanodollars as a decimal number of dollars.
+-- Nanodollars as a decimal number of dollars, without trailing zeros.
 local function dollars(nanos)
-  return string.format('%d.%09d', math.floor(nanos / 1000000000), nanos % 1000000000)
+  local text = string.format('%d.%09d', math.floor(nanos / 1000000000), nanos % 1000000000)
+  return (string.gsub(string.gsub(text, '0+$', ''), '%.$', ''))
 end
 
 -- The outcome of a chain as JSON.

@@ -60,9 +60,10 @@ end
 
 -- Writes the event of a chain that changed its state. `ended` (ms) only if it has.
 local function emit_chain(id, state, ended)
-  local m = redis.call('HMGET', chain_key(id), 'name', 'kind', 'steps', 'begun')
+  local m = redis.call('HMGET', chain_key(id), 'name', 'kind', 'steps', 'begun', 'traceparent')
   local name = m[1] ~= '' and string.format('"name":%s,', cjson.encode(m[1])) or ''
   local tail = ended and string.format(',"ended_ms":%s', ended) or ''
+  if m[5] and m[5] ~= '' then tail = tail .. string.format(',"traceparent":%s', cjson.encode(m[5])) end
   emit(string.format('{"chain":{"chain_id":%s,%s"kind":"%s","state":"%s","steps":%s,"begun_ms":%s%s}}',
     cjson.encode(id), name, m[2], state, m[3], m[4], tail))
 end

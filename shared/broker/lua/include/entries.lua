@@ -21,9 +21,10 @@ local function base_queue(queue)
   return string.match(queue, '^~(.*)$') or queue
 end
 
--- The consumer that the entry is pending for, or nil.
+-- The consumer that the entry is pending for, or nil. No worker owns an entry of a queue that none has read.
 local function owner_of(stream, entry)
-  local pending = redis.call('XPENDING', stream, GROUP, entry, entry, 1)
+  local pending = redis.pcall('XPENDING', stream, GROUP, entry, entry, 1)
+  if pending.err and not string.match(pending.err, '^NOGROUP') then error(pending.err) end
   return pending[1] and pending[1][2]
 end
 

@@ -15,15 +15,14 @@
 -- A limit of money that is new or counts something else than before has no room until the leading scheduler has added
 -- what the ledger knows (correct_windows.lua): what was spent before would be spent once more. `{ns}:limits` holds, by
 -- limit, the definition that is in force, and JSON. Where no scheduler has ever led, and after a minute at the latest, jobs
--- go ahead; the meter then holds `since` (ms), from when on it counts.
+-- go ahead; the meter then holds `since` (ms), from when on it counts. The attempts it counts began then or later: the
+-- time of their reservation is the one in the ledger.
 --
 -- Needs     meters
--- Provides  BOOK_AHEAD, check_room, is_over, is_used_up, open_window, reserve_all
+-- Provides  BOOK_AHEAD, check_room, is_over, is_used_up, open_window, reserve_all, time_of_reservation
 
 -- A rate is booked at most this far ahead (ms); the worker waits for its turn.
 local BOOK_AHEAD = 2000
--- Every call begins this long (ms) after it was drafted; the time of its draft is the one in the ledger.
-local BEGUN_AFTER = 1000
 -- Jobs wait this long (ms) for the leader to say what a new limit has used.
 local LONGEST_WAIT_FOR_LEADER = 60000
 
@@ -131,6 +130,12 @@ local function check_room(amounts, entry_id, now, released)
   return longest
 end
 
+-- Notes since when a meter counts a definition that is not in force yet.
+local function note_since(key, amount, now)
+  if redis.call('HGET', key, 'since_of') == amount[9] then return end
+  redis.call('HSET', key, 'since', digits(now), 'since_of', amount[9])
+end
+
 -- Opens the window of an amount. The one before is reported, unless it was, and kept beside it: calls that began
 -- in it may still end.
 local function open_window(amount, now)
@@ -145,9 +150,9 @@ local function open_window(amount, now)
   redis.call('HSET', key, 'w', digits(amount[3]), 'end', digits(ends), 'used', '0', 'held', digits(amount[6]),
     'limit', digits(limit), 'previous', previous)
   redis.call('HDEL', key, 'reported', 'alerted', 'used_at_check', 'definition', 'since', 'awaited_since',
-    'corrected_used', 'corrected_held')
+    'corrected_used', 'corrected_held', 'since_of')
   if amount[9] then redis.call('HSET', key, 'definition', amount[9]) end
-  if not is_in_force(amount) then redis.call('HSET', key, 'since', digits(now - BEGUN_AFTER)) end
+  if not is_in_force(amount) then note_since(key, amount, now) end
   redis.call('PERSIST', key)
   redis.call('ZADD', NS .. ':windows', digits(ends == 0 and now + UNUSED or ends), meter)
 end
@@ -161,9 +166,13 @@ local function reserve_all(amounts, entry_id, worker, now)
       local full_at = math.max(now * 1000, tonumber(redis.call('HGET', key, 'full_at') or '0'))
       redis.call('HSET', key, 'full_at', digits(full_at + amount[3]))
     elseif amount[1] == 'w' then
-      local counted = tonumber(redis.call('HGET', key, 'w') or '-1')
+      local m = redis.call('HMGET', key, 'w', 'definition')
+      local counted, definition = tonumber(m[1] or '-1'), m[2]
       if counted == amount[3] then
         redis.call('HINCRBY', key, 'held', digits(amount[6]))
+        if definition and amount[9] and definition ~= amount[9] and not is_in_force(amount) then
+          note_since(key, amount, now)
+        end
       elseif not is_over(amount, counted) then
         open_window(amount, now)
       end
@@ -171,4 +180,12 @@ local function reserve_all(amounts, entry_id, worker, now)
       redis.call('HSET', NS .. ':slots:' .. meter, entry_id, worker)
     end
   end
+end
+
+-- The time (ms) to tell the worker: '' if the attempt counts in no window.
+local function time_of_reservation(amounts, now)
+  for _, amount in ipairs(amounts) do
+    if amount[1] == 'w' then return digits(now) end
+  end
+  return ''
 end

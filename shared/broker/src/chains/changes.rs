@@ -206,7 +206,8 @@ impl Chains<'_> {
                 .arg(join(" ", begin.iter().map(|(name, _)| name)))
                 .arg(Serialized::argument(plan.drop_event))
                 .arg(join(" ", last.map(|(name, _)| name)))
-                .arg(plan.metadata.unwrap_or_default());
+                .arg(plan.metadata.unwrap_or_default())
+                .arg(plan.traceparent.unwrap_or_default());
             let reply: String = self.broker.run(&call).await?;
             match StartReply::parse(&reply)? {
                 StartReply::Ended(started) => return Ok(started),
@@ -451,6 +452,8 @@ pub struct ChainPlan<'a> {
     pub reply: Option<&'a ReplyTo>,
     /// Returned with the outcome, as JSON.
     pub metadata: Option<&'a str>,
+    /// The W3C trace context, for its events.
+    pub traceparent: Option<&'a str>,
     pub steps: &'a [StepPlan],
     /// The event to record if the message is dropped as a duplicate.
     pub drop_event: Option<&'a Serialized<Event>>,

@@ -1,7 +1,5 @@
 //! Reservations: what calls reserve of meters, and what they consume.
 
-use std::time::Duration;
-
 use longshore_policy::limits::MeterAmount;
 use longshore_protocol::{
     checkpoint::Checkpoint,
@@ -15,7 +13,7 @@ use longshore_protocol::{
 use crate::{
     BrokerError, Deliveries, Delivery,
     deliveries::{
-        attempt_argument, concurrency_key, concurrency_limit, flag, journal::JournalEntry,
+        Turn, attempt_argument, concurrency_key, concurrency_limit, flag, journal::JournalEntry,
     },
     scripts,
 };
@@ -123,8 +121,8 @@ string_enum! {
 /// The result of a reservation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reserved {
-    /// This candidate (from 0), whose turn comes after this wait; the attempt is journaled.
-    Yes(usize, Duration),
+    /// The attempt of this candidate (from 0) is journaled.
+    Yes(usize, Turn),
     /// Another worker holds the entry.
     Lost,
     /// The cancellation of the job is requested.
@@ -156,10 +154,9 @@ impl Reserved {
 
     fn parse(words: &[&str]) -> Option<Self> {
         Some(match *words {
-            ["ok", candidate, wait_ms] => Self::Yes(
-                candidate.parse().ok()?,
-                Duration::from_millis(wait_ms.parse().ok()?),
-            ),
+            ["ok", candidate, wait_ms, reserved_at] => {
+                Self::Yes(candidate.parse().ok()?, Turn::parse(wait_ms, reserved_at)?)
+            }
             ["gone"] => Self::Lost,
             ["cancelled"] => Self::Cancelled,
             ["parked"] => Self::Parked,
@@ -215,6 +212,10 @@ impl Deliveries<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use chrono::DateTime;
+
     use super::*;
     use crate::scripts::tests::check_replies;
 
@@ -226,10 +227,14 @@ mod tests {
             meter: "rpm:openai".to_owned(),
             waiting: 2,
         };
+        let turn = Turn {
+            wait: Duration::from_millis(250),
+            reserved_at: DateTime::from_timestamp(1_700_000_000, 0),
+        };
         let cases = [
             (
-                vec!["ok", "1", "250"],
-                Reserved::Yes(1, Duration::from_millis(250)),
+                vec!["ok", "1", "250", "1700000000000"],
+                Reserved::Yes(1, turn),
             ),
             (vec!["gone"], Reserved::Lost),
             (vec!["cancelled"], Reserved::Cancelled),

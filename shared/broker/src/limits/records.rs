@@ -26,6 +26,15 @@ pub struct OpenWindow {
     pub owner: String,
     /// From when on it counts; `None`: from the start, or from when the limit's record says.
     pub since: Option<DateTime<Utc>>,
+    /// Whether that is about what the limit counts now, not about what it counted before.
+    pub is_current: bool,
+}
+
+impl OpenWindow {
+    /// From when on it counts what the limit counts now.
+    pub fn current_since(&self) -> Option<DateTime<Utc>> {
+        self.since.filter(|_| self.is_current)
+    }
 }
 
 /// What the calls that a window did not count used, and what those among them hold that are in flight. Negative where it
@@ -62,6 +71,7 @@ impl Limits<'_> {
         now: DateTime<Utc>,
     ) -> Result<Vec<OpenWindow>, BrokerError> {
         let start = limit.window_start(now).timestamp_millis();
+        let definition = limit.definition.id().to_string();
         let owners = self.owners(limit).await?;
         let mut found = Vec::new();
         for some in owners.chunks(TOGETHER) {
@@ -69,17 +79,18 @@ impl Limits<'_> {
             for owner in some {
                 pipe.cmd("HMGET")
                     .arg(self.broker.keys().quota(&limit.meter_of(owner)))
-                    .arg(&["w", "since"]);
+                    .arg(&["w", "since", "since_of"]);
             }
-            let windows: Vec<(Option<i64>, Option<i64>)> = pipe
+            let windows: Vec<(Option<i64>, Option<i64>, Option<String>)> = pipe
                 .query_async(&mut self.broker.shared())
                 .await
                 .map_err(|source| self.broker.failed(source))?;
-            for (owner, (window, since)) in some.iter().zip(windows) {
+            for (owner, (window, since, since_of)) in some.iter().zip(windows) {
                 if window == Some(start) {
                     found.push(OpenWindow {
                         owner: owner.clone(),
                         since: since.and_then(DateTime::from_timestamp_millis),
+                        is_current: since_of.is_none_or(|of| of == definition),
                     });
                 }
             }

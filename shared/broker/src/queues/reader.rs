@@ -98,8 +98,8 @@ impl QueueReader {
         self.turns = QueueTurns::new(shares, order);
     }
 
-    /// Reads about `count` entries of all queues together, by their turns. If there are none, it waits up to `wait` for
-    /// new ones; entries may arrive in several streams while it waits, so it may return one of each queue more.
+    /// Reads about `count` entries, divided between the queues by weight or in strict order. If none is available, waits
+    /// up to `wait` for new ones; several queues may then deliver at once, so that it returns one entry of each more.
     pub async fn read(
         &mut self,
         count: usize,

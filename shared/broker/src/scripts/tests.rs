@@ -93,7 +93,7 @@ const KEYWORDS: &[&str] = &[
 
 const GLOBALS: &[&str] = &[
     "ARGV", "KEYS", "cjson", "cmsgpack", "ipairs", "math", "pairs", "redis", "string", "table",
-    "tonumber", "tostring", "type", "pcall", "unpack",
+    "error", "tonumber", "tostring", "type", "pcall", "unpack",
 ];
 
 /// The names that a text declares, and those that it uses and neither it nor `known` has declared before. Scopes

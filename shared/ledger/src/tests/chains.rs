@@ -2,7 +2,7 @@
 
 use longshore_protocol::{
     chain::{ChainId, ChainKind, ChainState, StepName},
-    event::{ChainRecord, Event},
+    event::{ChainEvent, ChainRecord, Event},
     state::{AttemptOutcome, JobState},
 };
 use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
@@ -38,7 +38,10 @@ fn chain(chain: &str, n: u64, state: ChainState) -> ChainRecord {
 
 fn chain_event(n: u64, chain: ChainRecord) -> (EventId, Event) {
     let event = Event {
-        chain: Some(chain),
+        chain: Some(ChainEvent {
+            record: chain,
+            traceparent: None,
+        }),
         ..Event::default()
     };
     (version(n), event)
@@ -257,7 +260,7 @@ fn rows_do_not_depend_on_the_order_of_deliveries() {
             let got = runtime.block_on(deliver(&database, &history, &order));
             let newest = |name: &str| {
                 let event = history.iter().rev();
-                let mut chains = event.filter_map(|(_, event)| event.chain.clone());
+                let mut chains = event.filter_map(|(_, event)| Some(event.chain.clone()?.record));
                 chains.find(|chain| chain.chain_id == id(name))
             };
             let mut expected: Vec<_> = ["a", "b", "c"].into_iter().filter_map(newest).collect();

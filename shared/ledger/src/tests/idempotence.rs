@@ -41,6 +41,7 @@ fn event(n: u64, (attempt_n, knows): (u8, u8)) -> (EventId, Event) {
         window: None,
         chain: None,
         alert: None,
+        audit: None,
     };
     (version(n), event)
 }

@@ -29,6 +29,8 @@ pub struct Document {
     pub tenant: Option<String>,
     /// Returned with the outcome.
     pub metadata: Option<Map<String, Value>>,
+    /// The W3C trace context of steps that have none.
+    pub traceparent: Option<String>,
     /// Where the outcome is pushed.
     pub reply: Option<ReplyTo>,
     /// What happens after the end of the chain.

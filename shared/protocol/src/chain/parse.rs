@@ -37,6 +37,7 @@ pub const FIELDS: &[&str] = &[
     "fail_fast",
     "tenant",
     "metadata",
+    "traceparent",
     "reply",
     "on_complete",
     "steps",
@@ -92,6 +93,7 @@ fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Docum
     let fail_fast = faults.kept(&chain, top.take("fail_fast", fields::boolean));
     let tenant = faults.kept(&chain, top.take("tenant", fields::name));
     let metadata = faults.kept(&chain, top.take("metadata", objects::metadata));
+    let traceparent = faults.kept(&chain, top.take("traceparent", fields::traceparent));
     let reply = faults.kept(&chain, top.take("reply", fields::reply));
     let after = on_complete(top, limits, faults);
     let drafts = steps(top, limits, faults);
@@ -101,7 +103,8 @@ fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Docum
         .map_err(|error| faults.add(&chain, format!("expected JSON: {error}")))
         .ok()?;
     content.remove("id");
-    // The chain is the same whoever asks for its outcome.
+    // The chain is the same whoever asks for its outcome, and in whichever trace.
+    content.remove("traceparent");
     if matches!(reply, Some(Some(ReplyTo::Reader(_)))) {
         content.insert("reply".to_owned(), Value::Bool(true));
     }
@@ -114,6 +117,7 @@ fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Docum
         fail_fast: fail_fast.unwrap_or(false),
         tenant,
         metadata,
+        traceparent,
         reply: reply.flatten(),
         on_complete: after.map(|after| after.what),
         steps: steps?,

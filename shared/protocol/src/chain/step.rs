@@ -62,6 +62,9 @@ pub struct StepRef {
     /// The tenant, if the step's message names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// The W3C trace context of the chain, if the step's message has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// The latest end of the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
@@ -94,6 +97,7 @@ impl StepRef {
             keeps_outcome: false,
             parent: None,
             tenant: None,
+            traceparent: None,
             deadline: None,
             max_cost: None,
             after: false,

@@ -111,7 +111,8 @@ impl Content {
             reply,
             keep_result,
             spawn,
-            traceparent,
+            // The job is the same in whichever trace it is asked for.
+            traceparent: _,
         } = envelope;
         if task_type != DEFAULT_TYPE {
             self.text("type", task_type);
@@ -137,7 +138,6 @@ impl Content {
             ("chain_id", chain_id),
             ("parent_id", parent_id),
             ("tenant", tenant),
-            ("traceparent", traceparent),
         ] {
             self.optional(name, value.as_deref());
         }

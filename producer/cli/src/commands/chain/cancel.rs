@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{reader::ChainReader, unknown_chain};
 use crate::{
+    audit,
     error::{CommandError, Exit},
     output::{self, Format},
     session::Session,
@@ -55,5 +56,6 @@ pub(in crate::commands) async fn run(
             output::json(&json!({"id": id, "chain_id": id, "result": result, "text": text}));
         }
     }
+    audit::add_affected(usize::from(result == "asked"));
     Ok(Exit::success_if(result == "asked"))
 }

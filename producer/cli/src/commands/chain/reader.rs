@@ -35,6 +35,8 @@ pub(super) struct ChainStatus {
 pub(super) struct StepStatus {
     pub(super) name: StepName,
     pub(super) needs: Vec<StepName>,
+    /// What its document says of when it runs. Postgres does not have it.
+    pub(super) conditions: Conditions,
     pub(super) state: StepState,
     /// The number of items, if it has fanned out.
     pub(super) items: Option<u64>,
@@ -45,6 +47,20 @@ pub(super) struct StepStatus {
     /// `None` if the Postgres connection failed.
     pub(super) figures: Option<Figures>,
     pub(super) failures: Vec<Failure>,
+}
+
+/// When a step runs, and for what.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(super) struct Conditions {
+    /// The condition for running it.
+    #[serde(default)]
+    pub(super) when: Option<String>,
+    /// The list whose items it runs for.
+    #[serde(default)]
+    pub(super) foreach: Option<String>,
+    /// The fanned-out step whose answers it gathers.
+    #[serde(default)]
+    pub(super) gather: Option<StepName>,
 }
 
 /// Why a step, or an item of one, did not succeed.
@@ -81,14 +97,15 @@ struct PlannedStep {
     name: StepName,
     #[serde(default)]
     needs: Vec<StepName>,
-    #[serde(default)]
-    gather: Option<StepName>,
+    #[serde(flatten)]
+    conditions: Conditions,
 }
 
 impl PlannedStep {
     fn all_needs(&self) -> Vec<StepName> {
         let mut needs = self.needs.clone();
-        let gathered = self.gather.iter().filter(|step| !self.needs.contains(step));
+        let gathered = self.conditions.gather.iter();
+        let gathered = gathered.filter(|step| !self.needs.contains(step));
         needs.extend(gathered.cloned());
         needs
     }
@@ -131,6 +148,11 @@ impl ChainReader {
 
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Postgres, if it answered.
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref().ok()
     }
 
     /// Why the Postgres connection failed: times and costs of steps are unknown.
@@ -240,18 +262,19 @@ impl ChainReader {
             Some(outline) => outline
                 .steps
                 .iter()
-                .map(|step| (&step.name, step.all_needs()))
+                .map(|step| (&step.name, step.all_needs(), step.conditions.clone()))
                 .collect(),
             None => view
                 .names()
                 .into_iter()
-                .map(|name| (name, Vec::new()))
+                .map(|name| (name, Vec::new(), Conditions::default()))
                 .collect::<Vec<_>>(),
         };
-        let steps = planned.into_iter().map(|(name, needs)| {
+        let steps = planned.into_iter().map(|(name, needs, conditions)| {
             let progress = view.step(name);
             StepStatus {
                 needs,
+                conditions,
                 state: progress.state,
                 items: progress.items,
                 ended: progress.ended,
@@ -297,6 +320,7 @@ impl ChainReader {
         StepStatus {
             name: name.clone(),
             needs: Vec::new(),
+            conditions: Conditions::default(),
             state: StepState::Waiting,
             items: None,
             ended: 0,

@@ -39,6 +39,9 @@ struct OldNames<'a> {
 struct StepReport<'a> {
     name: &'a StepName,
     needs: &'a [StepName],
+    when: Option<&'a str>,
+    foreach: Option<&'a str>,
+    gather: Option<&'a StepName>,
     state: StepState,
     items: Option<u64>,
     items_ended: u64,
@@ -97,6 +100,9 @@ impl<'a> StepReport<'a> {
         Self {
             name: &step.name,
             needs: &step.needs,
+            when: step.conditions.when.as_deref(),
+            foreach: step.conditions.foreach.as_deref(),
+            gather: step.conditions.gather.as_ref(),
             state: step.state,
             items: step.items,
             items_ended: step.ended,
@@ -139,7 +145,7 @@ pub(super) async fn read_outcome(
 }
 
 /// What Postgres knows of a chain's outcome.
-fn recorded_outcome(chain: &ChainStatus, now: DateTime<Utc>) -> ChainOutcome {
+pub(super) fn recorded_outcome(chain: &ChainStatus, now: DateTime<Utc>) -> ChainOutcome {
     let record = &chain.record;
     let count = |state: StepState| {
         let in_state = chain.steps.iter().filter(|step| step.state == state);
@@ -244,6 +250,9 @@ mod tests {
             {
               "name": "research",
               "needs": [],
+              "when": null,
+              "foreach": null,
+              "gather": null,
               "state": "completed",
               "items": null,
               "items_ended": 0,
@@ -263,6 +272,9 @@ mod tests {
               "needs": [
                 "research"
               ],
+              "when": null,
+              "foreach": null,
+              "gather": null,
               "state": "failed",
               "items": 1200,
               "items_ended": 4,

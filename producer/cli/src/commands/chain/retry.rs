@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{reader::ChainReader, unknown_chain};
 use crate::{
+    audit,
     error::{CommandError, Exit},
     output::{self, Format},
     render::text::counted,
@@ -78,6 +79,7 @@ pub(in crate::commands) async fn run(
             );
         }
     }
+    audit::add_affected(usize::try_from(again).unwrap_or(usize::MAX));
     Ok(Exit::success_if(result == "again"))
 }
 

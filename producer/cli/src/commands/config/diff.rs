@@ -1,6 +1,6 @@
 //! `longshore config diff`: what a file would change.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{CommandError, Exit},
-    input::read_text,
+    input::{file_label, read_text_or_stdin},
     output::{self, Format},
     render::table::Width,
     session::Session,
@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// File to compare with the pushed configuration, or with the local file if none is pushed
+    /// File to compare with the pushed configuration, or with the local file if none is pushed; `-` reads stdin
     /// [default: the local file]
     file: Option<PathBuf>,
     /// Output format
@@ -39,8 +39,9 @@ pub(super) async fn run(arguments: &Arguments, session: Session) -> Result<Exit,
     // The file is checked before Redis is called.
     let (then, new) = match &arguments.file {
         Some(path) => {
-            let new = own.with_fleet_file(&session.environment, path, &read_text(path)?)?;
-            (path.display().to_string(), new)
+            let (text, label) = (read_text_or_stdin(path)?, file_label(path));
+            let new = own.with_fleet_file(&session.environment, Path::new(&label), &text)?;
+            (label, new)
         }
         None => (own_source(own), own.clone()),
     };

@@ -9,9 +9,9 @@ use super::{
     changes::{change_table, config_changes},
 };
 use crate::{
-    confirm,
+    audit, confirm,
     error::{CommandError, Exit},
-    input::read_text,
+    input::{file_label, read_text_or_stdin},
     output,
     render::table::Width,
     session::Session,
@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// File to push; every key in it must be the name of a variable, as in ${NAME}
+    /// File to push; every key in it must be the name of a variable, as in ${NAME}; `-` reads stdin
     #[arg(required_unless_present = "clear", conflicts_with = "clear")]
     file: Option<PathBuf>,
     /// Remove the pushed configuration; each service uses its own file again
@@ -38,13 +38,15 @@ pub(super) async fn run(arguments: Arguments, session: Session) -> Result<Exit, 
 }
 
 async fn push(path: &Path, yes_option: bool, session: Session) -> Result<Exit, CommandError> {
-    let text = read_text(path)?;
+    let (text, label) = (read_text_or_stdin(path)?, file_label(path));
     // The file is checked before Redis is called.
-    let new = session.config.to_push(&session.environment, path, &text)?;
+    let checked = Path::new(&label);
+    let new = session
+        .config
+        .to_push(&session.environment, checked, &text)?;
     if text.trim().is_empty() {
         return Err(CommandError::Input(format!(
-            "{} is empty; to remove the pushed configuration, run `longshore config push --clear`",
-            path.display()
+            "{label} is empty; to remove the pushed configuration, run `longshore config push --clear`"
         )));
     }
     output::warnings(&new.warnings);
@@ -63,9 +65,10 @@ async fn push(path: &Path, yes_option: bool, session: Session) -> Result<Exit, C
         output::note(change_table(&changes, Width::of_terminal()));
     }
     if !confirm_push(yes_option, "Push this to every running service?")? {
-        return Ok(Exit::Failure);
+        return Ok(Exit::Refused);
     }
     let version = fleet.broker.fleet_config().push(&text).await?;
+    audit::add_affected(1);
     output::line(format_args!(
         "Pushed as version {version}; every running service applies it within 2 s."
     ));
@@ -82,9 +85,10 @@ async fn clear(yes_option: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
         pushed.version
     );
     if !confirm_push(yes_option, &question)? {
-        return Ok(Exit::Failure);
+        return Ok(Exit::Refused);
     }
     fleet.broker.fleet_config().remove().await?;
+    audit::add_affected(1);
     output::line(format_args!(
         "Removed version {}; every running service uses its own file within 2 s.",
         pushed.version

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     error::{CommandError, Exit},
-    input::read_text,
+    input::{file_label, read_text_or_stdin},
     output::{self, Format},
     render::text::{counted, printable},
 };
@@ -19,7 +19,7 @@ const EXIT_INVALID: u8 = 2;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// File to validate [default: the one that services here read]
+    /// File to validate; `-` reads stdin [default: the one that services here read]
     file: Option<PathBuf>,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
@@ -63,8 +63,9 @@ impl From<&Problem> for ProblemDocument {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, CommandError> {
     let read = match &arguments.file {
         Some(path) => {
-            let text = read_text(path)?;
-            Environment::read().and_then(|env| Config::from_yaml(&env, path, &text))
+            let text = read_text_or_stdin(path)?;
+            let label = file_label(path);
+            Environment::read().and_then(|env| Config::from_yaml(&env, Path::new(&label), &text))
         }
         None => Environment::read().and_then(|env| Config::load(&env)),
     };

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::require_unchanged;
 use crate::{
+    audit,
     error::{CommandError, Exit},
     input::{read_prompt, read_stdin},
     output,
@@ -83,6 +84,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let next = first.map_or(NextTick::Never, NextTick::At);
     let put = broker.cron().put(None, name, None, Some(&entry), next);
     require_unchanged(name, put.await?)?;
+    audit::add_affected(1);
     let first = first.map_or_else(|| "never".to_owned(), timestamp);
     output::line(format_args!(
         "{name}: {}, first at {first}",

@@ -6,6 +6,7 @@ use longshore_protocol::id::CronName;
 
 use super::{find_job, require_unchanged};
 use crate::{
+    audit,
     error::{CommandError, Exit},
     output,
     render::time::{from_unix_ms, timestamp},
@@ -40,6 +41,7 @@ pub(super) async fn set_paused(
         .cron()
         .put(None, name, Some(&record), Some(&entry), next);
     require_unchanged(name, put.await?)?;
+    audit::add_affected(1);
     match tick {
         Some(tick) => output::line(format_args!(
             "{name} is resumed, next at {}",
@@ -66,6 +68,7 @@ pub(super) async fn remove(name: &CronName, session: &Session) -> Result<Exit, C
         .cron()
         .put(None, name, Some(&record), None, NextTick::Never);
     require_unchanged(name, put.await?)?;
+    audit::add_affected(1);
     output::line(format_args!("{name} is removed"));
     Ok(Exit::Success)
 }
@@ -84,6 +87,7 @@ pub(super) async fn run_now(name: &CronName, session: &Session) -> Result<Exit, 
         .queues()
         .enqueue_all(&definition.queue, &[message])
         .await?;
+    audit::add_affected(1);
     output::line(format_args!("Task ID: {}", occasion.job_id(name)));
     Ok(Exit::Success)
 }

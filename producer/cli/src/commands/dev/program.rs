@@ -29,11 +29,27 @@ pub(super) enum Ready {
     File(PathBuf),
 }
 
+/// The file of a program, and its arguments besides those of every program.
+#[derive(Debug, Clone)]
+pub(super) struct Executable {
+    pub(super) binary: PathBuf,
+    pub(super) arguments: Vec<OsString>,
+}
+
+impl From<PathBuf> for Executable {
+    fn from(binary: PathBuf) -> Self {
+        Self {
+            binary,
+            arguments: Vec::new(),
+        }
+    }
+}
+
 /// A program and its current process.
 #[derive(Debug)]
 pub(super) struct Program {
     name: String,
-    binary: PathBuf,
+    executable: Executable,
     variables: Variables,
     log: PathBuf,
     ready: Ready,
@@ -73,20 +89,21 @@ impl Program {
     /// Starts the program and waits until it is ready. Its log is `dir/NAME.log`; the previous log is kept.
     pub(super) async fn start(
         name: &str,
-        binary: PathBuf,
+        executable: impl Into<Executable>,
         dir: &Path,
         variables: Variables,
         ready: Ready,
         wanted: Port,
     ) -> Result<Self, CommandError> {
+        let executable = executable.into();
         let log = rotate_log(dir, name)?;
         let mut tries = 1;
         loop {
             let port = wanted.pick()?;
-            let child = spawn(name, &binary, &variables, &ready, &log, port)?;
+            let child = spawn(name, &executable, &variables, &ready, &log, port)?;
             let mut program = Self {
                 name: name.to_owned(),
-                binary: binary.clone(),
+                executable: executable.clone(),
                 variables: variables.clone(),
                 log: log.clone(),
                 ready: ready.clone(),
@@ -141,7 +158,7 @@ impl Program {
         if self.backoff.take_due() {
             let spawned = spawn(
                 &self.name,
-                &self.binary,
+                &self.executable,
                 &self.variables,
                 &self.ready,
                 &self.log,
@@ -189,14 +206,15 @@ impl Program {
 
 fn spawn(
     name: &str,
-    binary: &Path,
+    executable: &Executable,
     variables: &Variables,
     ready: &Ready,
     log: &Path,
     port: u16,
 ) -> Result<ChildProcess, LocalError> {
-    let mut command = Command::new(binary);
+    let mut command = Command::new(&executable.binary);
     command
+        .args(&executable.arguments)
         .arg("--listen")
         .arg(format!("127.0.0.1:{port}"))
         .envs(variables.iter().map(|(name, value)| (name, value)));

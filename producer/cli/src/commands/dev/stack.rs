@@ -15,7 +15,7 @@ use super::{
     Never,
     backoff::Backoff,
     ports::{Ports, Service},
-    program::{self, Program, Ready},
+    program::{self, Executable, Program, Ready},
     variables::{self, Variables, VariablesFile},
 };
 use crate::{error::CommandError, output};
@@ -40,6 +40,8 @@ pub(super) struct Plan {
     pub(super) workers: u16,
     pub(super) ports: Ports,
     pub(super) simulator: bool,
+    /// Its script.
+    pub(super) simulator_script: Option<PathBuf>,
     /// Whether to clear the address of a simulator in the environment.
     pub(super) forget_simulator: bool,
 }
@@ -105,7 +107,13 @@ impl Stack {
             Some(binary) => {
                 let ready = Ready::File(dir.join("simulator.url"));
                 let port = plan.ports.of(Service::Simulator);
-                Some(Program::start("simulator", binary, dir, Vec::new(), ready, port).await?)
+                let script = plan.simulator_script.iter();
+                let arguments = script.flat_map(|file| ["--script".into(), file.clone().into()]);
+                let executable = Executable {
+                    binary,
+                    arguments: arguments.collect(),
+                };
+                Some(Program::start("simulator", executable, dir, Vec::new(), ready, port).await?)
             }
             None => None,
         };

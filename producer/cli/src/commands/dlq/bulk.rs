@@ -15,6 +15,7 @@ use longshore_protocol::{
 use tokio::sync::mpsc;
 
 use super::{note_unreadable, pace::Pace, selection::progress_bar};
+use crate::audit;
 
 /// Dead letters read by one call.
 const PAGE: usize = 500;
@@ -62,6 +63,7 @@ impl ReplayTally {
     /// Counts the replays that found their dead letters, and those that did not.
     pub(super) fn count(&mut self, found: &[bool]) {
         let replayed = found.iter().filter(|found| **found).count();
+        audit::add_affected(replayed);
         self.replayed += replayed as u64;
         self.gone += (found.len() - replayed) as u64;
     }

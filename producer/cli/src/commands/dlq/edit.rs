@@ -14,6 +14,7 @@ use super::{
     parse_id, unknown_dead_letter,
 };
 use crate::{
+    audit,
     error::{CommandError, Exit},
     input::{read_text, read_text_or_stdin},
     options::Assignment,
@@ -88,6 +89,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         ));
         return Ok(Exit::Failure);
     }
+    audit::add_affected(1);
     output::line(format_args!(
         "{id}: changed. Replay it: longshore dlq replay {id}"
     ));

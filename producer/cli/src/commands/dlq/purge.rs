@@ -11,6 +11,7 @@ use super::{
     selection::{Selected, Selection, print_dry_run, progress_bar},
 };
 use crate::{
+    audit,
     error::{CommandError, Exit},
     output,
     render::text::counted,
@@ -43,10 +44,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     };
     if !selection.confirmed("purge", &selected, &broker).await? {
         output::note("Nothing was purged.");
-        return Ok(Exit::Failure);
+        return Ok(Exit::Refused);
     }
     let mut purged = 0;
-    match purge(selected, &broker, &ledger, &mut purged).await {
+    let ended = purge(selected, &broker, &ledger, &mut purged).await;
+    audit::add_affected(purged);
+    match ended {
         Ok(done) => {
             output::line(format_args!(
                 "{} purged; Postgres keeps the archive",

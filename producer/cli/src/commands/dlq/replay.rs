@@ -65,7 +65,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     }
     if !selection.confirmed("replay", &selected, &broker).await? {
         output::note("Nothing was replayed.");
-        return Ok(Exit::Failure);
+        return Ok(Exit::Refused);
     }
     match selected {
         Selected::Named(dead_letters, all) => {

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
+    chain,
     checkpoint::Checkpoint,
     clock::local_time,
     dead_letter::{DeadLetter, StoredMessage},
-    envelope::{MessageLimits, RawMessage, parse},
+    envelope::{MessageLimits, RawMessage, chain_text, parse},
 };
 use serde::Serialize;
 
@@ -81,6 +82,12 @@ fn message_fault(kept: &StoredMessage, limits: &MessageLimits) -> Option<String>
     let message = RawMessage {
         fields: kept.fields()?,
     };
+    if let Some(document) = chain_text(&message, limits) {
+        return match document {
+            Ok(text) => chain::parse(text, limits).err().map(|bad| bad.to_string()),
+            Err(malformed) => Some(malformed.to_string()),
+        };
+    }
     parse(&message, limits)
         .err()
         .map(|malformed| malformed.to_string())
@@ -232,6 +239,22 @@ mod tests {
 
         Fix the message: longshore dlq edit bulk:9-0 --set FIELD=VALUE (or --editor, or --file job.json), then: longshore dlq replay bulk:9-0
         "#);
+    }
+
+    #[test]
+    fn the_fault_of_a_chain_is_that_of_its_document() {
+        let fault = |document: &str| {
+            let dead_letter = example_dead_letter("c-1", &[("chain", document)]);
+            message_fault(&dead_letter.message, &MessageLimits::default())
+        };
+        assert_eq!(fault(r#"{"steps":[{"name":"a","prompt":"x"}]}"#), None);
+        let wrong = fault(r#"{"steps":[{"name":"a","prompt":5}]}"#).unwrap();
+        assert!(
+            wrong.contains("step `a`: field `prompt`: expected text"),
+            "{wrong}"
+        );
+        let wrong = fault("[]").unwrap();
+        assert!(!wrong.contains("as the only field"), "{wrong}");
     }
 
     #[test]

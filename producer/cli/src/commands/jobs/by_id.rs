@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::unknown_job;
 use crate::{
+    audit,
     confirm::Consent,
     error::{CommandError, Exit},
     options::LabelFilter,
@@ -44,6 +45,7 @@ pub(super) async fn answer_each<R: Copy + PartialEq + Serialize>(
     let mut answers = Vec::with_capacity(ids.len());
     for id in ids {
         let (result, text) = ask(&id).await?;
+        audit::add_affected(usize::from(result == done));
         if format == Format::Text {
             if result == unknown {
                 output::error(&text);

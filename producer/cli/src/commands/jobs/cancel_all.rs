@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::matching::{describe_dry_run, for_each_in_stream, for_each_parked};
 use crate::{
+    audit,
     confirm::Consent,
     error::{CommandError, Exit},
     options::LabelFilter,
@@ -64,7 +65,7 @@ pub(in crate::commands) async fn confirm_and_cancel(
         return Ok(Exit::Success);
     }
     if !consent.given(jobs.len(), question)? {
-        return Ok(Exit::Failure);
+        return Ok(Exit::Refused);
     }
     let requested: Vec<bool> = stream::iter(jobs)
         .map(|(id, parked)| broker.jobs().cancel(id, parked.as_ref()))
@@ -72,6 +73,7 @@ pub(in crate::commands) async fn confirm_and_cancel(
         .try_collect()
         .await?;
     answer.requested = requested.iter().filter(|requested| **requested).count();
+    audit::add_affected(answer.requested);
     answer.ended = requested.len() - answer.requested;
     format.print_with(&answer, || describe_answer(&answer));
     Ok(Exit::Success)

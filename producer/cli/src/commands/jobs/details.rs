@@ -3,14 +3,10 @@
 use chrono::{DateTime, Utc};
 use longshore_client::{JobId, JobSnapshot, JobState, Location, Outcome, Usd};
 use longshore_ledger::JobHistory;
-use longshore_protocol::{
-    envelope::Envelope,
-    event::{AttemptRecord, DeadLetterResolution},
-    id::EntryId,
-};
+use longshore_protocol::{envelope::Envelope, event::AttemptRecord};
 use serde::Serialize;
 
-use crate::documents::{AttemptDocument, DeadLetterDocument, JobDocument};
+use crate::documents::HistoryDocument;
 use crate::render::{
     attempts::{checkpoint_attempts, recorded_attempts},
     decisions::routing_decisions,
@@ -25,27 +21,27 @@ const PROMPT_HEAD: usize = 200;
 
 /// Everything known about a job.
 #[derive(Debug)]
-pub(super) struct JobDetails {
-    pub(super) id: JobId,
+pub(in crate::commands) struct JobDetails {
+    pub(in crate::commands) id: JobId,
     /// Where the job is.
-    pub(super) now: Location,
+    pub(in crate::commands) now: Location,
     /// Why it is there.
-    pub(super) why: String,
+    pub(in crate::commands) why: String,
     /// How it ended, if Redis still has the outcome.
-    pub(super) outcome: Option<Outcome>,
+    pub(in crate::commands) outcome: Option<Outcome>,
     /// The job in Postgres.
-    pub(super) record: Option<JobHistory>,
+    pub(in crate::commands) record: Option<JobHistory>,
     /// Why the Postgres query failed.
-    pub(super) record_error: Option<String>,
+    pub(in crate::commands) record_error: Option<String>,
     /// The job in Redis.
-    pub(super) found: Option<JobSnapshot>,
+    pub(in crate::commands) found: Option<JobSnapshot>,
     /// The job as its producer wrote it.
-    pub(super) envelope: Option<Envelope>,
+    pub(in crate::commands) envelope: Option<Envelope>,
 }
 
 /// The details as JSON.
 #[derive(Debug, Serialize)]
-pub(super) struct DetailsDocument<'a> {
+pub(in crate::commands) struct DetailsDocument<'a> {
     id: &'a JobId,
     state: &'static str,
     now: &'a Location,
@@ -55,35 +51,8 @@ pub(super) struct DetailsDocument<'a> {
     record_error: Option<&'a str>,
 }
 
-/// A job in Postgres with everything that belongs to it.
-#[derive(Debug, Serialize)]
-struct HistoryDocument<'a> {
-    #[serde(flatten)]
-    job: JobDocument<'a>,
-    /// The attempts, in order.
-    history: Vec<AttemptDocument<'a>>,
-    dead_letters: Vec<RecordedDeadLetter<'a>>,
-    dropped: Vec<DroppedMessage<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct RecordedDeadLetter<'a> {
-    #[serde(flatten)]
-    dead_letter: DeadLetterDocument<'a>,
-    archived_at: Option<DateTime<Utc>>,
-    resolution: Option<DeadLetterResolution>,
-    gone_at: Option<DateTime<Utc>>,
-}
-
-/// A message that was dropped as a duplicate of the job.
-#[derive(Debug, Serialize)]
-struct DroppedMessage<'a> {
-    entry_id: &'a EntryId,
-    at: DateTime<Utc>,
-}
-
 impl JobDetails {
-    pub(super) fn document(&self) -> DetailsDocument<'_> {
+    pub(in crate::commands) fn document(&self) -> DetailsDocument<'_> {
         DetailsDocument {
             id: &self.id,
             state: job_state(self),
@@ -96,30 +65,9 @@ impl JobDetails {
     }
 }
 
-impl<'a> HistoryDocument<'a> {
-    fn new(record: &'a JobHistory) -> Self {
-        let dead_letters = record.dead_letters.iter().map(|row| RecordedDeadLetter {
-            dead_letter: DeadLetterDocument::new(&row.dead),
-            archived_at: row.archived_at,
-            resolution: row.resolution,
-            gone_at: row.gone_at,
-        });
-        let dropped = record.dropped.iter().map(|message| DroppedMessage {
-            entry_id: &message.entry_id,
-            at: message.at,
-        });
-        Self {
-            job: JobDocument::new(&record.row, None),
-            history: record.history.iter().map(AttemptDocument::new).collect(),
-            dead_letters: dead_letters.collect(),
-            dropped: dropped.collect(),
-        }
-    }
-}
-
 /// The details as text.
 pub(super) fn describe_job(details: &JobDetails, now: DateTime<Utc>, width: Width) -> String {
-    let mut parts = vec![fact_lines(details, now)];
+    let mut parts = vec![labelled(&facts(details, now), 10)];
     let attempts = match &details.record {
         Some(record) if !record.history.is_empty() => {
             Some(recorded_attempts(&record.history, width))
@@ -189,9 +137,11 @@ pub(super) fn describe_job(details: &JobDetails, now: DateTime<Utc>, width: Widt
     parts.join("\n\n")
 }
 
-fn fact_lines(details: &JobDetails, now: DateTime<Utc>) -> String {
+/// What is known of the job in one line each, by name.
+pub(super) fn facts(details: &JobDetails, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&str, String)> = vec![("Job", details.id.to_string())];
-    let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
+    let mut add =
+        |name: &'static str, value: Option<String>| lines.extend(value.map(|value| (name, value)));
     add("State", Some(describe_state(details)));
     add("Now", Some(describe_location(details, now)));
     let job = details.record.as_ref().map(|record| &record.row.job);
@@ -264,7 +214,7 @@ fn fact_lines(details: &JobDetails, now: DateTime<Utc>) -> String {
         add("Dropped", describe_dropped(record));
         add("DLQ", describe_dead_letters(record));
     }
-    labelled(&lines, 10)
+    lines
 }
 
 /// The job's state, and what it waits for if the state does not show it.
@@ -276,12 +226,13 @@ fn describe_state(details: &JobDetails) -> String {
     state_with_wait(job_state(details), reason.as_deref())
 }
 
-fn job_state(details: &JobDetails) -> &'static str {
+pub(super) fn job_state(details: &JobDetails) -> &'static str {
     match &details.now {
-        Location::Ended => details
-            .outcome
-            .as_ref()
-            .map_or("ended", |outcome| outcome.state.as_str()),
+        Location::Ended => {
+            let outcome = details.outcome.as_ref().map(|outcome| outcome.state);
+            let recorded = details.record.as_ref().map(|record| record.row.job.state);
+            outcome.or(recorded).map_or("ended", JobState::as_str)
+        }
         Location::Dead => JobState::Discarded.as_str(),
         Location::Waiting { lane, .. } => {
             let found = details.found.as_ref();
@@ -341,20 +292,7 @@ fn add_times<'a>(
         .and_then(|found| found.checkpoint.as_ref());
     let job = details.record.as_ref().map(|record| &record.row.job);
     let aged = |at: DateTime<Utc>| with_age(at, now);
-    let received_at = match &details.now {
-        Location::Available { entry_id, .. } | Location::Running { entry_id, .. } => {
-            entry_id.received_at()
-        }
-        _ => None,
-    };
-    add(
-        "Enqueued",
-        checkpoint
-            .map(|checkpoint| checkpoint.enqueued_at)
-            .or_else(|| job.map(|job| job.enqueued_at))
-            .or(received_at)
-            .map(aged),
-    );
+    add("Enqueued", enqueued_at(details).map(aged));
     add(
         "Started",
         checkpoint
@@ -373,6 +311,23 @@ fn add_times<'a>(
             )),
         );
     }
+}
+
+/// When the server received the job.
+pub(in crate::commands) fn enqueued_at(details: &JobDetails) -> Option<DateTime<Utc>> {
+    let found = details.found.as_ref();
+    let checkpoint = found.and_then(|found| found.checkpoint.as_ref());
+    let job = details.record.as_ref().map(|record| &record.row.job);
+    let received_at = match &details.now {
+        Location::Available { entry_id, .. } | Location::Running { entry_id, .. } => {
+            entry_id.received_at()
+        }
+        _ => None,
+    };
+    checkpoint
+        .map(|checkpoint| checkpoint.enqueued_at)
+        .or_else(|| job.map(|job| job.enqueued_at))
+        .or(received_at)
 }
 
 fn add_figures<'a>(details: &JobDetails, add: &mut impl FnMut(&'a str, Option<String>)) {
@@ -421,7 +376,7 @@ fn add_figures<'a>(details: &JobDetails, add: &mut impl FnMut(&'a str, Option<St
     }
 }
 
-fn describe_tokens(input: u64, output: u64, cached: u64, reasoning: u64) -> String {
+pub(super) fn describe_tokens(input: u64, output: u64, cached: u64, reasoning: u64) -> String {
     format!(
         "{} in (cached {}), {} out (reasoning {})",
         grouped(input),
@@ -432,7 +387,7 @@ fn describe_tokens(input: u64, output: u64, cached: u64, reasoning: u64) -> Stri
 }
 
 /// The known cost of all attempts, and the maximum of those whose cost is unknown.
-fn total_cost(attempts: &[AttemptRecord]) -> String {
+pub(super) fn total_cost(attempts: &[AttemptRecord]) -> String {
     let known: Usd = attempts.iter().filter_map(|attempt| attempt.cost_usd).sum();
     let open: Vec<Usd> = attempts
         .iter()
@@ -490,7 +445,7 @@ fn describe_dead_letters(record: &JobHistory) -> Option<String> {
     (!dead_letters.is_empty()).then(|| dead_letters.join("; "))
 }
 
-fn last_prompt(details: &JobDetails) -> Option<String> {
+pub(super) fn last_prompt(details: &JobDetails) -> Option<String> {
     let sent = details
         .envelope
         .as_ref()

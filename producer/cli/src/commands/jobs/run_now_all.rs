@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::matching::{describe_dry_run, for_each_parked};
 use crate::{
+    audit,
     confirm::Consent,
     error::{CommandError, Exit},
     options::LabelFilter,
@@ -46,7 +47,7 @@ pub(super) async fn run(
         return Ok(Exit::Success);
     }
     if !consent.given(jobs.len(), question)? {
-        return Ok(Exit::Failure);
+        return Ok(Exit::Refused);
     }
     let jobs: Vec<(EntryId, Checkpoint)> = jobs
         .into_iter()
@@ -57,6 +58,7 @@ pub(super) async fn run(
         .iter()
         .filter(|released| **released == ReleasedNow::Yes)
         .count();
+    audit::add_affected(answer.released);
     format.print_with(&answer, || describe_answer(&answer));
     Ok(Exit::Success)
 }

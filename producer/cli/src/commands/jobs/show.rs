@@ -52,6 +52,21 @@ pub(in crate::commands) async fn show(
     client: &Client,
     session: &Session,
 ) -> Result<Exit, CommandError> {
+    let Some(details) = read_details(id, client, session).await? else {
+        return Ok(Exit::Failure);
+    };
+    output.print_with(&details.document(), |width| {
+        describe_job(&details, local_time(), width)
+    });
+    Ok(Exit::Success)
+}
+
+/// Everything known about a job. Prints an error if there is none of this id.
+pub(super) async fn read_details(
+    id: JobId,
+    client: &Client,
+    session: &Session,
+) -> Result<Option<JobDetails>, CommandError> {
     let mut seen = Box::pin(look_up(id, client, session)).await?;
     if seen.is_unknown()
         && let Some(dropped) = dropped_message(&seen.id, session).await
@@ -62,18 +77,37 @@ pub(in crate::commands) async fn show(
         ));
         seen = Box::pin(look_up(dropped.job_id, client, session)).await?;
     }
+    if let (Location::Nowhere { complete }, None) = (&seen.found.location, &seen.record) {
+        let error = seen.record_error.as_deref();
+        output::error(&unknown_job(&seen.id, *complete, error));
+        return Ok(None);
+    }
+    details(seen, client, session).await.map(Some)
+}
+
+/// Everything known about a job, which may be nothing.
+pub(in crate::commands) async fn find_details(
+    id: JobId,
+    client: &Client,
+    session: &Session,
+) -> Result<JobDetails, CommandError> {
+    let seen = Box::pin(look_up(id, client, session)).await?;
+    details(seen, client, session).await
+}
+
+async fn details(
+    seen: Seen,
+    client: &Client,
+    session: &Session,
+) -> Result<JobDetails, CommandError> {
     let Seen {
         id,
         found,
         record,
         record_error,
     } = seen;
-    if let (Location::Nowhere { complete }, None) = (&found.location, &record) {
-        output::error(&unknown_job(&id, *complete, record_error.as_deref()));
-        return Ok(Exit::Failure);
-    }
     let envelope = found.envelope(&session.config.limits);
-    let details = JobDetails {
+    Ok(JobDetails {
         why: explain(client.broker(), &found, envelope.as_ref()).await?,
         id,
         now: found.location.clone(),
@@ -82,11 +116,7 @@ pub(in crate::commands) async fn show(
         record_error,
         envelope,
         found: Some(found),
-    };
-    output.print_with(&details.document(), |width| {
-        describe_job(&details, local_time(), width)
-    });
-    Ok(Exit::Success)
+    })
 }
 
 async fn look_up(id: JobId, client: &Client, session: &Session) -> Result<Seen, CommandError> {

@@ -7,7 +7,7 @@ use longshore_protocol::platform::PlatformName;
 
 use crate::{
     error::{CommandError, Exit},
-    input::read_text,
+    input::{file_label, read_text_or_stdin},
     output,
     render::text::{counted, grouped},
 };
@@ -17,7 +17,9 @@ const SHOWN: usize = 10;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Arguments {
-    #[arg(help = "Price file in the format of LiteLLM's model_prices_and_context_window.json")]
+    #[arg(
+        help = "Price file in the format of LiteLLM's model_prices_and_context_window.json; `-` reads stdin"
+    )]
     file: PathBuf,
     /// Only the models of this platform; repeat for several [default: all in the configuration]
     #[arg(long = "provider", value_name = "PLATFORM")]
@@ -30,15 +32,16 @@ pub(in crate::commands) struct Arguments {
 /// Converts the file; exit code 1 if there is nothing to write.
 pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, CommandError> {
     let path = &arguments.file;
-    let text = read_text(path)?;
+    let text = read_text_or_stdin(path)?;
     let mut only: Vec<PlatformName> = Vec::new();
     for name in &arguments.providers {
         let known = catalog.require_platform(name);
         let known = known.map_err(|error| CommandError::Input(format!("--provider: {error}")))?;
         only.push(known.name.clone());
     }
-    let wrong =
-        |error: &dyn std::fmt::Display| CommandError::Input(format!("{}: {error}", path.display()));
+    let wrong = |error: &dyn std::fmt::Display| {
+        CommandError::Input(format!("{}: {error}", file_label(path)))
+    };
     let import = PriceImport::read(&text, catalog, &only).map_err(|error| wrong(&error))?;
     if import.by_platform().is_empty() {
         output::note(describe_import(&import));

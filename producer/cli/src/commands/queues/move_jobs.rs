@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::available::{check_queue, find_available};
 use crate::{
+    audit,
     commands::jobs::describe_dry_run,
     confirm::Consent,
     error::{CommandError, Exit},
@@ -73,7 +74,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     }
     let question = |count| format!("Move {} from `{from}` to `{to}`?", counted(count, "job"));
     if !consent.given(jobs.len(), question)? {
-        return Ok(Exit::Failure);
+        return Ok(Exit::Refused);
     }
     let entry_ids: Vec<EntryId> = jobs.into_iter().map(|job| job.entry_id).collect();
     let moved = broker.queues().move_jobs(&entry_ids, &to).await?;
@@ -81,6 +82,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         .iter()
         .filter(|moved| **moved == MovedJob::Yes)
         .count();
+    audit::add_affected(answer.moved);
     format.print_with(&answer, || describe_answer(&answer, &to));
     Ok(Exit::Success)
 }

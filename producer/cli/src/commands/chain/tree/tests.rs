@@ -3,7 +3,7 @@ use longshore_ledger::Figures;
 use longshore_protocol::{chain::ChainKind, event::ChainRecord};
 
 use super::*;
-use crate::commands::chain::reader::Failure;
+use crate::commands::chain::reader::{Conditions, Failure};
 
 const BEGUN: i64 = 1_795_232_878_059;
 
@@ -22,6 +22,7 @@ fn step(
     StepStatus {
         name: parse(&name),
         needs: needs.iter().map(parse).collect(),
+        conditions: Conditions::default(),
         state,
         items: None,
         ended: 0,

@@ -1,9 +1,9 @@
--- The dead letters of a job with their resolution, in order.
+-- The dead letters of jobs with their resolution, each job's in order.
 --
--- Parameters: $1 id of the dead letter.
+-- Parameters: $1 ids of the dead letters.
 -- Result:     the columns of dead_letters, resolution, gone_at (NULL while the dead letter is in Redis).
 SELECT dead_letters.*, dead_letter_ends.resolution, dead_letter_ends.gone_at
 FROM dead_letters
 LEFT JOIN dead_letter_ends USING (id, at)
-WHERE id = $1
-ORDER BY at
+WHERE id = ANY ($1)
+ORDER BY id, at

@@ -1,0 +1,275 @@
+//! The spans of what the ledger has: jobs, attempts and chains, and how long each fact waited for its record.
+//!
+//! They follow from the events, so a lost attempt and a job that no worker ended have theirs too. A batch that is recorded
+//! twice gives the same spans again.
+
+use chrono::{DateTime, Utc};
+use longshore_ledger::EventId;
+use longshore_policy::catalog::Catalog;
+use longshore_protocol::{
+    chain::ChainState,
+    event::{AttemptRecord, ChainRecord, Event, JobLabels, JobRecord},
+    state::{AttemptOutcome, JobState},
+};
+use longshore_service::traces::{
+    Span, TraceContext,
+    opentelemetry::{Array, KeyValue, StringValue, Value, trace::SpanKind},
+};
+
+use crate::{
+    context::Context,
+    trace::{chain_span, job_span},
+};
+
+/// The names that the conventions for generative AI give platforms of the built-in catalog; other platforms keep their own.
+const PROVIDERS: [(&str, &str); 2] = [("gemini", "gcp.gemini"), ("xai", "x_ai")];
+
+/// Sends the spans of events that are recorded now.
+pub(super) fn send(events: &[(EventId, Event)], context: &Context) {
+    if !context.traces.is_on() {
+        return;
+    }
+    let spans = Spans {
+        context,
+        catalog: &context.policy().config.catalog,
+        recorded_at: context.clock.now(),
+    };
+    for (id, event) in events {
+        for span in spans.of_event(id, event) {
+            context.traces.send(span);
+        }
+    }
+}
+
+struct Spans<'a> {
+    context: &'a Context,
+    catalog: &'a Catalog,
+    recorded_at: DateTime<Utc>,
+}
+
+/// The attributes that are known.
+#[derive(Default)]
+struct Attributes(Vec<KeyValue>);
+
+impl Attributes {
+    fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.0.push(KeyValue::new(name, value));
+        self
+    }
+
+    fn with_some(self, name: &'static str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    fn with_count(self, name: &'static str, count: u64) -> Self {
+        self.with(name, i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
+    /// The labels by which spans of jobs are found.
+    fn with_labels(self, labels: &JobLabels) -> Self {
+        self.with("longshore.job.id", labels.job_id.as_str().to_owned())
+            .with("longshore.job.type", labels.task_type.clone())
+            .with_some("longshore.tenant", labels.tenant.clone())
+            .with_some("longshore.chain.id", labels.chain_id.clone())
+            .with_some("longshore.chain.step", labels.step.clone())
+    }
+}
+
+impl Spans<'_> {
+    fn of_event(&self, id: &EventId, event: &Event) -> Vec<Span> {
+        let mut spans = Vec::new();
+        if let Some((attempt, labels)) = event.labelled_attempt()
+            && let Some(received) = self.sampled(attempt.traceparent.as_deref())
+        {
+            spans.push(self.attempt(attempt, labels, event.job.as_ref(), received));
+        }
+        if let Some(job) = &event.job
+            && job.state.is_final()
+            && let Some(received) = self.sampled(job.traceparent.as_deref())
+        {
+            spans.extend(self.job(job, received));
+            spans.push(self.record(id, &job.labels, received));
+        }
+        if let Some(chain) = &event.chain
+            && let Some(received) = self.sampled(chain.traceparent.as_deref())
+        {
+            spans.extend(self.chain(&chain.record, received));
+        }
+        spans
+    }
+
+    fn sampled(&self, traceparent: Option<&str>) -> Option<TraceContext> {
+        let received = TraceContext::parse(traceparent?)?;
+        self.context.traces.samples(&received).then_some(received)
+    }
+
+    /// The job from its receipt to its end, and within it the time until its first attempt.
+    fn job(&self, job: &JobRecord, received: TraceContext) -> Vec<Span> {
+        let labels = &job.labels;
+        let own = job_span(received, labels.job_id.as_str(), self.context);
+        let queue = labels.queue.as_str();
+        let end = job.finished_at.unwrap_or(self.recorded_at);
+        let needed = labels.step.as_ref().and(labels.parent_id.as_ref());
+        let mut spans = vec![Span {
+            name: format!("process {queue}").into(),
+            kind: SpanKind::Consumer,
+            context: own,
+            // A trace that Longshore began has no earlier span.
+            parent: (own.span != received.span).then_some(received.span),
+            start: job.enqueued_at,
+            end,
+            attributes: Attributes::default()
+                .with("messaging.system", "longshore")
+                .with("messaging.operation.name", "process")
+                .with("messaging.operation.type", "process")
+                .with("messaging.destination.name", queue.to_owned())
+                .with("messaging.message.id", labels.job_id.as_str().to_owned())
+                .with_labels(labels)
+                .with("longshore.job.state", job.state.as_str())
+                .with_count("longshore.job.attempts", job.attempts.into())
+                .0,
+            links: needed
+                .map(|needed| job_span(received, needed, self.context))
+                .into_iter()
+                .collect(),
+            error: match job.state {
+                JobState::Completed => None,
+                _ => job.error_class.clone(),
+            },
+        }];
+        spans.push(Span {
+            name: "queue".into(),
+            kind: SpanKind::Internal,
+            context: own.child(&["queue"]),
+            parent: Some(own.span),
+            start: job.enqueued_at,
+            end: job.started_at.unwrap_or(end),
+            attributes: Vec::new(),
+            links: Vec::new(),
+            error: None,
+        });
+        spans
+    }
+
+    /// A call to a provider, by the conventions for generative AI.
+    fn attempt(
+        &self,
+        attempt: &AttemptRecord,
+        labels: &JobLabels,
+        job: Option<&JobRecord>,
+        received: TraceContext,
+    ) -> Span {
+        let own = job_span(received, labels.job_id.as_str(), self.context);
+        let platform = self.catalog.platform(&attempt.platform);
+        let provider = PROVIDERS.iter().find(|(name, _)| *name == attempt.platform);
+        let provider = provider.map_or(attempt.platform.as_str(), |(_, name)| name);
+        let address = platform.map(|platform| &platform.base_url);
+        let finish_reason = job
+            .and_then(|job| job.finish_reason)
+            .filter(|_| attempt.outcome == AttemptOutcome::Completed);
+        let finish_reasons = finish_reason
+            .map(|reason| Value::Array(Array::String(vec![StringValue::from(reason.as_str())])));
+        let usage = &attempt.usage;
+        let mut attributes = Attributes::default()
+            .with("gen_ai.operation.name", "chat")
+            .with("gen_ai.provider.name", provider.to_owned())
+            .with("gen_ai.request.model", attempt.model.clone())
+            .with_some("gen_ai.response.id", attempt.response_id.clone())
+            .with_some("gen_ai.response.finish_reasons", finish_reasons)
+            .with_some(
+                "server.address",
+                address.and_then(|url| url.host_str()).map(str::to_owned),
+            )
+            .with_some(
+                "server.port",
+                address
+                    .and_then(url::Url::port_or_known_default)
+                    .map(i64::from),
+            )
+            .with_some("http.response.status_code", attempt.status.map(i64::from))
+            .with_labels(labels)
+            .with_count("longshore.attempt.number", attempt.attempt.into())
+            .with("longshore.attempt.outcome", attempt.outcome.as_str())
+            .with("longshore.platform", attempt.platform.clone())
+            .with("longshore.worker", attempt.worker.to_string())
+            .with("longshore.routing.reason", attempt.routing_reason.clone())
+            .with_some(
+                "longshore.cost_usd",
+                attempt.cost_usd.map(|cost| cost.to_string()),
+            );
+        if *usage != longshore_protocol::call::Usage::default() {
+            attributes = attributes
+                .with_count("gen_ai.usage.input_tokens", usage.total_input())
+                .with_count("gen_ai.usage.output_tokens", usage.total_output())
+                .with_count("gen_ai.usage.cache_read.input_tokens", usage.cached)
+                .with_count(
+                    "gen_ai.usage.cache_creation.input_tokens",
+                    usage.cache_write.saturating_add(usage.cache_write_1h),
+                )
+                .with_count("gen_ai.usage.reasoning.output_tokens", usage.reasoning);
+        }
+        Span {
+            name: format!("chat {}", attempt.model).into(),
+            kind: SpanKind::Client,
+            context: own.child(&["attempt", &attempt.attempt_id.to_string()]),
+            parent: Some(own.span),
+            start: attempt.started_at,
+            // A lost attempt has no known end.
+            end: attempt.finished_at.unwrap_or(attempt.started_at),
+            attributes: attributes.0,
+            links: Vec::new(),
+            error: match attempt.outcome {
+                AttemptOutcome::Completed => None,
+                outcome => Some(
+                    attempt
+                        .error_class
+                        .map_or(outcome.as_str(), |class| class.as_str())
+                        .to_owned(),
+                ),
+            },
+        }
+    }
+
+    /// How long the end of a job waited for its record in Postgres.
+    fn record(&self, id: &EventId, labels: &JobLabels, received: TraceContext) -> Span {
+        let own = job_span(received, labels.job_id.as_str(), self.context);
+        let appended = i64::try_from(id.ms).ok();
+        let appended = appended.and_then(DateTime::from_timestamp_millis);
+        Span {
+            name: "record".into(),
+            kind: SpanKind::Internal,
+            context: own.child(&["record"]),
+            parent: Some(own.span),
+            start: appended.unwrap_or(self.recorded_at),
+            end: self.recorded_at,
+            attributes: Attributes::default().with("db.system.name", "postgresql").0,
+            links: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// A chain from its start to its end.
+    fn chain(&self, chain: &ChainRecord, received: TraceContext) -> Option<Span> {
+        let id = chain.chain_id.as_str();
+        let own = chain_span(received, id, self.context);
+        let is_completed = chain.state == ChainState::Completed;
+        Some(Span {
+            name: format!("chain {}", chain.name.as_deref().unwrap_or("unnamed")).into(),
+            kind: SpanKind::Internal,
+            context: own,
+            parent: (own.span != received.span).then_some(received.span),
+            start: DateTime::from_timestamp_millis(chain.begun_ms)?,
+            end: DateTime::from_timestamp_millis(chain.ended_ms?)?,
+            attributes: Attributes::default()
+                .with("longshore.chain.id", id.to_owned())
+                .with("longshore.chain.state", chain.state.as_str())
+                .with_count("longshore.chain.steps", chain.steps)
+                .0,
+            links: Vec::new(),
+            error: (!is_completed).then(|| chain.state.as_str().to_owned()),
+        })
+    }
+}
