@@ -125,16 +125,24 @@ impl Follower {
         limits: &[WindowLimit],
         records: &Records,
     ) -> Result<(), FollowError> {
-        let from = server_time(background).await?;
-        let is_unused = !self.has_run && records.is_empty() && is_unused(background, from).await?;
+        let may_be_unused = !self.has_run && records.is_empty();
+        let unused_at = if may_be_unused {
+            unused_at(background).await?
+        } else {
+            None
+        };
         self.has_run = true;
-        let due = self.due(limits, records, is_unused);
+        let due = self.due(limits, records, unused_at.is_some());
         if due.is_empty() {
             return Ok(());
         }
-        if !is_unused {
+        let from = if let Some(at) = unused_at {
+            at
+        } else {
+            let now = server_time(background).await?;
             tokio::time::sleep(JOURNALED_AFTER).await;
-        }
+            now
+        };
         let unended = Unended::read(&background.broker, from).await?;
         for limit in due {
             let read = records.get(&limit.name);
@@ -220,16 +228,19 @@ impl Follower {
     }
 }
 
-/// Whether no call began before `now`, so that the limits count from the first call on.
-async fn is_unused(background: &Background, now: DateTime<Utc>) -> Result<bool, FollowError> {
-    Ok(background
+/// The time by the clock of Redis at which the namespace was still unused: without calls, running or recorded. `None` if it
+/// is in use.
+async fn unused_at(background: &Background) -> Result<Option<DateTime<Utc>>, FollowError> {
+    let now = server_time(background).await?;
+    let is_unused = background
         .broker
         .events()
         .oldest_unrecorded()
         .await?
         .is_none()
         && !background.ledger.has_attempts().await?
-        && calls_in_flight(&background.broker, now).await?.is_empty())
+        && calls_in_flight(&background.broker, now).await?.is_empty();
+    Ok(is_unused.then_some(now))
 }
 
 /// Notes the end of limits that the configuration no longer has: they miss calls if they return.

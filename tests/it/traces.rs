@@ -78,16 +78,18 @@ impl Receiver {
         self.got.lock().unwrap().spans.clone()
     }
 
-    /// The spans of a trace once as many of this name have come.
-    async fn trace(&self, trace: &str, name: &str, count: usize) -> Vec<Received> {
+    /// The spans of a trace once as many of these names have come.
+    async fn trace(&self, trace: &str, awaited: &[(&str, usize)]) -> Vec<Received> {
         eventually("the spans arrive", || async {
             let spans: Vec<Received> = self
                 .spans()
                 .into_iter()
                 .filter(|got| hex(&got.span.trace_id) == trace)
                 .collect();
-            let found = spans.iter().filter(|got| got.span.name == name).count();
-            anyhow::ensure!(found >= count, "{}", tree(&spans));
+            let have_come = awaited.iter().all(|(name, count)| {
+                spans.iter().filter(|got| got.span.name == *name).count() >= *count
+            });
+            anyhow::ensure!(have_come, "{}", tree(&spans));
             Ok(spans)
         })
         .await
@@ -228,12 +230,8 @@ async fn a_job_is_one_trace_from_its_producer_to_the_ledger() {
     let outcome = stack.outcome(&id).await.unwrap();
     assert!(outcome.success, "{outcome:?}");
 
-    let spans = receiver.trace(TRACE, "settle", 1).await;
-    let spans = if spans.iter().any(|got| got.span.name == "record") {
-        spans
-    } else {
-        receiver.trace(TRACE, "record", 1).await
-    };
+    let awaited = [("settle", 1), ("record", 1)];
+    let spans = receiver.trace(TRACE, &awaited).await;
     assert_snapshot!(tree(&spans), @"
     process default (consumer, parent b7ad6b7169203331)
       chat gpt-4o-mini (client, error overloaded)
@@ -310,7 +308,7 @@ async fn a_job_without_a_context_begins_a_trace() {
     let context = shown["record"]["traceparent"].as_str().unwrap();
     let mut parts = context.split('-').skip(1);
     let (trace, span) = (parts.next().unwrap(), parts.next().unwrap());
-    let spans = receiver.trace(trace, "record", 1).await;
+    let spans = receiver.trace(trace, &[("record", 1)]).await;
     let root = spans
         .iter()
         .find(|got| got.span.name == "process default")
@@ -331,12 +329,8 @@ async fn the_steps_of_a_chain_share_its_trace() {
         {"name": "split", "prompt": "[[echo=[\"one\", \"two\"]]]", "spawn": true, "needs": ["write"]},
     ]});
     stack.xadd(&[("chain", &chain.to_string())]).await.unwrap();
-    let spans = receiver.trace(TRACE, "record", 5).await;
-    let spans = if spans.iter().any(|got| got.span.name == "chain report") {
-        spans
-    } else {
-        receiver.trace(TRACE, "chain report", 1).await
-    };
+    let awaited = [("record", 5), ("chain report", 1)];
+    let spans = receiver.trace(TRACE, &awaited).await;
     let jobs: Vec<Received> = spans
         .into_iter()
         .filter(|got| got.span.name.starts_with("chain") || got.span.name.starts_with("process"))
@@ -360,7 +354,7 @@ async fn a_trace_that_is_not_sampled_sends_nothing() {
     stack.successes(&[unsampled]).await.unwrap();
     let sampled = send(&stack, json!({"prompt": "x", "traceparent": PRODUCER})).await;
     stack.successes(&[sampled]).await.unwrap();
-    receiver.trace(TRACE, "record", 1).await;
+    receiver.trace(TRACE, &[("record", 1)]).await;
     let traces: Vec<String> = receiver
         .spans()
         .iter()
@@ -385,7 +379,7 @@ async fn an_attempt_that_its_worker_did_not_survive_has_a_span() {
     stack.simulator.release();
     let _other = stack.worker().unwrap();
     stack.successes(&[id]).await.unwrap();
-    let spans = receiver.trace(TRACE, "record", 1).await;
+    let spans = receiver.trace(TRACE, &[("record", 1)]).await;
     let errors: Vec<Option<String>> = spans
         .iter()
         .filter(|got| got.span.name.starts_with("chat"))

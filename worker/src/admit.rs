@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     disposition::{Disposition, Stage},
     job::Job,
-    trace,
+    trace::Traced,
 };
 
 /// The envelope of a job that may run now.
@@ -32,11 +32,11 @@ pub(crate) async fn admit(job: &Job, context: &Context) -> Stage<Arc<Envelope>> 
     if let Some(step) = &step {
         chain::inherit(&mut envelope, step, job.progress().checkpoint.enqueued_at);
     }
-    if envelope.traceparent.is_none() {
+    if envelope.traceparent.is_none() && context.traces.is_on() {
         let progress = job.progress();
         let checkpoint = &progress.checkpoint;
         let id = envelope.id.as_ref().unwrap_or(&checkpoint.id);
-        envelope.traceparent = trace::begin_job(id, checkpoint.enqueued_at, context);
+        envelope.traceparent = Traced::Job(id.as_str()).begin(checkpoint.enqueued_at, context);
     }
     let envelope = Arc::new(envelope);
     if envelope.tenant.is_some() {

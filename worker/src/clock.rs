@@ -35,8 +35,8 @@ impl Clock {
         Ok(())
     }
 
-    /// Takes a time of the server that is past: no later time of this worker is before it.
-    pub(crate) fn take(&self, past: DateTime<Utc>) {
+    /// Moves the clock forward to a time that the server's clock has passed.
+    pub(crate) fn advance_to(&self, past: DateTime<Utc>) {
         let least = past.timestamp_millis() - local_time().timestamp_millis();
         self.offset_ms.fetch_max(least, Ordering::Relaxed);
     }
@@ -86,13 +86,13 @@ mod tests {
     fn a_time_of_the_server_is_past() {
         let clock = Clock::default();
         let early = local_time() - TimeDelta::seconds(5);
-        clock.take(early);
+        clock.advance_to(early);
         assert!(
             clock.now() < early + TimeDelta::seconds(6),
             "it is no bound"
         );
         let late = (local_time() + TimeDelta::seconds(5)).trunc_subsecs(3);
-        clock.take(late);
+        clock.advance_to(late);
         assert!(clock.now() >= late);
         assert!(clock.now() < late + TimeDelta::seconds(1));
     }

@@ -261,7 +261,7 @@ fn open_attempt(
     context: &Context,
 ) {
     if let Some(reserved_at) = turn.reserved_at {
-        context.clock.take(reserved_at);
+        context.clock.advance_to(reserved_at);
         record.started_at = reserved_at;
     }
     let mut progress = job.progress();

@@ -39,8 +39,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let root = Arguments::command();
-    let matches = root.clone().get_matches();
+    let mut root = Arguments::command();
+    let matches = root.get_matches_mut();
     output::use_format_of(&matches);
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -5,10 +5,10 @@
 -- ARGV     1 namespace, then of each job: queue, entry, worker, job id, attempt id, journal value, concurrency key
 --          ('' = none), its limit, checkpoint to park the job with ('' = do not park it), reservation ('' = none),
 --          '1' when the job comes from the lane of a limit
--- Returns  of each job: 'ok'; 'ok MS AT': wait so long for the call's turn, reserved at this time (ms; '' = counts in no
---          window); 'gone': the entry is not the worker's;
---          'cancelled': cancellation is requested; 'parked' for its key; 'waits': its key has no slot and there is no
---          checkpoint; 'full': a limit has no room, only the key's slot is taken
+-- Returns  of each job: 'ok'; 'ok MS AT': the call's turn is in MS ms, and it was reserved at AT (ms; '' = it counts in
+--          no window); 'gone': the entry is not the worker's; 'cancelled': cancellation is requested; 'parked' for its
+--          key; 'waits': its key has no slot and there is no checkpoint; 'full': a limit has no room, only the key's
+--          slot is taken
 -- Writes   the journal, `{ns}:key:KEY`, meters; of a parked job: lane, parked job, stream
 -- Repeat   safe: an attempt in the journal reserves nothing again, a slot is held by entry id, and a parked job's
 --          entry is 'gone'

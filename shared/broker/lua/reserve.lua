@@ -6,12 +6,12 @@
 --          limit, 9 checkpoint if it is parked for its key, 10 checkpoint if it is parked for a limit, 11 '1' when it
 --          comes from the lane of a limit, then of each candidate: journal value, reservation ('' = none), '1' when
 --          it is spare: only for jobs that a spent budget sends to free models
--- Returns  {'ok', candidate from 0, ms to wait for its turn, when it was reserved (ms; '' = counts in no window)}; {'gone'}: the entry is not the worker's; {'cancelled'}:
---          cancellation is requested; {'parked'} for its key ({'waits'} without a checkpoint for it); {'waits', when
---          to check again (ms), which other jobs with these candidates would be parked too (all, larger or
---          none), meter, jobs parked for it}:
---          parked for a limit; {'never', meter}: no candidate ever has room; {'refused', meter}: a spent budget says
---          that the job ends here
+-- Returns  {'ok', candidate from 0, ms to wait for its turn, when it was reserved (ms; '' = it counts in no window)};
+--          {'gone'}: the entry is not the worker's; {'cancelled'}: cancellation is requested; {'parked'} for its key
+--          ({'waits'} without a checkpoint for it); {'waits', when to check again (ms), which other jobs with these
+--          candidates would be parked too (all, larger or none), meter, jobs parked for it}: parked for a limit;
+--          {'never', meter}: no candidate ever has room; {'refused', meter}: a spent budget says that the job ends
+--          here
 -- Writes   the journal, `{ns}:key:KEY`, meters; of a parked job: lane, parked job, stream, `{ns}:lanes:due`
 -- Repeat   safe: a candidate in the journal is the answer again; a parked job's entry is 'gone'
 -- Bound    a few commands a candidate and meter

@@ -1,7 +1,8 @@
 //! Traces: spans over OTLP, as the standard environment variables of OpenTelemetry say.
 //!
-//! A job moves between processes and may outlive each of them, so nobody holds an open span. Its context is a W3C
-//! `traceparent`, the ids of its spans follow from that ([`TraceContext`]), and a span is made when it has ended.
+//! A job moves between processes, and any of them may die before it ends, so no process keeps a span open. The context of a
+//! job is a W3C `traceparent`, the ids of its spans follow from that ([`TraceContext`]), and a span is made when it has
+//! ended.
 
 mod client;
 mod context;
@@ -80,6 +81,28 @@ pub struct Span {
     pub links: Vec<TraceContext>,
     /// The class of the error that it ended with.
     pub error: Option<String>,
+}
+
+impl Span {
+    /// An internal span without a parent.
+    pub fn new(
+        name: impl Into<Cow<'static, str>>,
+        context: TraceContext,
+        start: DateTime<Utc>,
+        end: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            kind: SpanKind::Internal,
+            context,
+            parent: None,
+            start,
+            end,
+            attributes: Vec::new(),
+            links: Vec::new(),
+            error: None,
+        }
+    }
 }
 
 impl Traces {

@@ -183,7 +183,8 @@ impl Fixture {
         }
     }
 
-    /// Takes the time of the reservation from a turn. It is told, and past, if the attempt counts in a window.
+    /// Removes the reservation's time from a turn after checking it: the script returns one, in the past, if and only if
+    /// the attempt counts in a window.
     async fn without_time(&self, turn: Turn, amounts: &[MeterAmount]) -> Turn {
         let counts = amounts
             .iter()

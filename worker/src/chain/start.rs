@@ -18,7 +18,7 @@ use crate::{
     disposition::{Discard, Disposition},
     job::Job,
     record::serialize,
-    trace,
+    trace::Traced,
 };
 
 /// Why the message of an invalid chain becomes a dead letter.
@@ -61,11 +61,11 @@ async fn start_parsed(
     let traceparent = document
         .traceparent
         .clone()
-        .or_else(|| trace::begin_chain(id.as_str(), received, context));
+        .or_else(|| Traced::Chain(id.as_str()).begin(received, context));
     let planner = Planner {
         id: &id,
         document,
-        traceparent: trace::below_chain(traceparent.as_deref(), id.as_str(), context),
+        traceparent: Traced::Chain(id.as_str()).below(traceparent.as_deref(), context),
         deadline: document.deadline.map(|limit| limit.at(received)),
         now: context.clock.now(),
     };

@@ -13,13 +13,13 @@ use longshore_protocol::{
 };
 use longshore_service::traces::{
     Span, TraceContext,
-    opentelemetry::{Array, KeyValue, StringValue, Value, trace::SpanKind},
+    opentelemetry::{
+        Array, KeyValue, StringValue, Value,
+        trace::{SpanId, SpanKind},
+    },
 };
 
-use crate::{
-    context::Context,
-    trace::{chain_span, job_span},
-};
+use crate::{context::Context, trace::Traced};
 
 /// The names that the conventions for generative AI give platforms of the built-in catalog; other platforms keep their own.
 const PROVIDERS: [(&str, &str); 2] = [("gemini", "gcp.gemini"), ("xai", "x_ai")];
@@ -45,6 +45,20 @@ struct Spans<'a> {
     context: &'a Context,
     catalog: &'a Catalog,
     recorded_at: DateTime<Utc>,
+}
+
+/// The context that a job or chain came with, and that of its own span.
+#[derive(Clone, Copy)]
+struct Contexts {
+    received: TraceContext,
+    own: TraceContext,
+}
+
+impl Contexts {
+    /// A trace that Longshore began has no earlier span.
+    fn parent(self) -> Option<SpanId> {
+        (self.own.span != self.received.span).then_some(self.received.span)
+    }
 }
 
 /// The attributes that are known.
@@ -82,16 +96,16 @@ impl Spans<'_> {
     fn of_event(&self, id: &EventId, event: &Event) -> Vec<Span> {
         let mut spans = Vec::new();
         if let Some((attempt, labels)) = event.labelled_attempt()
-            && let Some(received) = self.sampled(attempt.traceparent.as_deref())
+            && let Some(contexts) = self.of_job(attempt.traceparent.as_deref(), labels)
         {
-            spans.push(self.attempt(attempt, labels, event.job.as_ref(), received));
+            spans.push(self.attempt(attempt, labels, event.job.as_ref(), contexts.own));
         }
         if let Some(job) = &event.job
             && job.state.is_final()
-            && let Some(received) = self.sampled(job.traceparent.as_deref())
+            && let Some(contexts) = self.of_job(job.traceparent.as_deref(), &job.labels)
         {
-            spans.extend(self.job(job, received));
-            spans.push(self.record(id, &job.labels, received));
+            spans.extend(self.job(job, contexts));
+            spans.push(self.record(id, contexts.own));
         }
         if let Some(chain) = &event.chain
             && let Some(received) = self.sampled(chain.traceparent.as_deref())
@@ -101,26 +115,27 @@ impl Spans<'_> {
         spans
     }
 
+    fn of_job(&self, traceparent: Option<&str>, labels: &JobLabels) -> Option<Contexts> {
+        let received = self.sampled(traceparent)?;
+        let own = Traced::Job(labels.job_id.as_str()).span(received, self.context);
+        Some(Contexts { received, own })
+    }
+
     fn sampled(&self, traceparent: Option<&str>) -> Option<TraceContext> {
         let received = TraceContext::parse(traceparent?)?;
         self.context.traces.samples(&received).then_some(received)
     }
 
     /// The job from its receipt to its end, and within it the time until its first attempt.
-    fn job(&self, job: &JobRecord, received: TraceContext) -> Vec<Span> {
+    fn job(&self, job: &JobRecord, contexts: Contexts) -> [Span; 2] {
         let labels = &job.labels;
-        let own = job_span(received, labels.job_id.as_str(), self.context);
+        let Contexts { received, own } = contexts;
         let queue = labels.queue.as_str();
         let end = job.finished_at.unwrap_or(self.recorded_at);
         let needed = labels.step.as_ref().and(labels.parent_id.as_ref());
-        let mut spans = vec![Span {
-            name: format!("process {queue}").into(),
+        let process = Span {
             kind: SpanKind::Consumer,
-            context: own,
-            // A trace that Longshore began has no earlier span.
-            parent: (own.span != received.span).then_some(received.span),
-            start: job.enqueued_at,
-            end,
+            parent: contexts.parent(),
             attributes: Attributes::default()
                 .with("messaging.system", "longshore")
                 .with("messaging.operation.name", "process")
@@ -132,26 +147,26 @@ impl Spans<'_> {
                 .with_count("longshore.job.attempts", job.attempts.into())
                 .0,
             links: needed
-                .map(|needed| job_span(received, needed, self.context))
+                .map(|needed| Traced::Job(needed.as_str()).span(received, self.context))
                 .into_iter()
                 .collect(),
             error: match job.state {
                 JobState::Completed => None,
                 _ => job.error_class.clone(),
             },
-        }];
-        spans.push(Span {
-            name: "queue".into(),
-            kind: SpanKind::Internal,
-            context: own.child(&["queue"]),
+            ..Span::new(format!("process {queue}"), own, job.enqueued_at, end)
+        };
+        let first_attempt = job.started_at.unwrap_or(end);
+        let queue = Span {
             parent: Some(own.span),
-            start: job.enqueued_at,
-            end: job.started_at.unwrap_or(end),
-            attributes: Vec::new(),
-            links: Vec::new(),
-            error: None,
-        });
-        spans
+            ..Span::new(
+                "queue",
+                own.child(&["queue"]),
+                job.enqueued_at,
+                first_attempt,
+            )
+        };
+        [process, queue]
     }
 
     /// A call to a provider, by the conventions for generative AI.
@@ -160,9 +175,8 @@ impl Spans<'_> {
         attempt: &AttemptRecord,
         labels: &JobLabels,
         job: Option<&JobRecord>,
-        received: TraceContext,
+        own: TraceContext,
     ) -> Span {
-        let own = job_span(received, labels.job_id.as_str(), self.context);
         let platform = self.catalog.platform(&attempt.platform);
         let provider = PROVIDERS.iter().find(|(name, _)| *name == attempt.platform);
         let provider = provider.map_or(attempt.platform.as_str(), |(_, name)| name);
@@ -211,16 +225,13 @@ impl Spans<'_> {
                 )
                 .with_count("gen_ai.usage.reasoning.output_tokens", usage.reasoning);
         }
+        let id = attempt.attempt_id.to_string();
+        // A lost attempt has no known end.
+        let end = attempt.finished_at.unwrap_or(attempt.started_at);
         Span {
-            name: format!("chat {}", attempt.model).into(),
             kind: SpanKind::Client,
-            context: own.child(&["attempt", &attempt.attempt_id.to_string()]),
             parent: Some(own.span),
-            start: attempt.started_at,
-            // A lost attempt has no known end.
-            end: attempt.finished_at.unwrap_or(attempt.started_at),
             attributes: attributes.0,
-            links: Vec::new(),
             error: match attempt.outcome {
                 AttemptOutcome::Completed => None,
                 outcome => Some(
@@ -230,46 +241,46 @@ impl Spans<'_> {
                         .to_owned(),
                 ),
             },
+            ..Span::new(
+                format!("chat {}", attempt.model),
+                own.child(&["attempt", &id]),
+                attempt.started_at,
+                end,
+            )
         }
     }
 
     /// How long the end of a job waited for its record in Postgres.
-    fn record(&self, id: &EventId, labels: &JobLabels, received: TraceContext) -> Span {
-        let own = job_span(received, labels.job_id.as_str(), self.context);
+    fn record(&self, id: &EventId, own: TraceContext) -> Span {
         let appended = i64::try_from(id.ms).ok();
         let appended = appended.and_then(DateTime::from_timestamp_millis);
+        let start = appended.unwrap_or(self.recorded_at);
         Span {
-            name: "record".into(),
-            kind: SpanKind::Internal,
-            context: own.child(&["record"]),
             parent: Some(own.span),
-            start: appended.unwrap_or(self.recorded_at),
-            end: self.recorded_at,
             attributes: Attributes::default().with("db.system.name", "postgresql").0,
-            links: Vec::new(),
-            error: None,
+            ..Span::new("record", own.child(&["record"]), start, self.recorded_at)
         }
     }
 
     /// A chain from its start to its end.
     fn chain(&self, chain: &ChainRecord, received: TraceContext) -> Option<Span> {
         let id = chain.chain_id.as_str();
-        let own = chain_span(received, id, self.context);
+        let own = Traced::Chain(id).span(received, self.context);
         let is_completed = chain.state == ChainState::Completed;
         Some(Span {
-            name: format!("chain {}", chain.name.as_deref().unwrap_or("unnamed")).into(),
-            kind: SpanKind::Internal,
-            context: own,
-            parent: (own.span != received.span).then_some(received.span),
-            start: DateTime::from_timestamp_millis(chain.begun_ms)?,
-            end: DateTime::from_timestamp_millis(chain.ended_ms?)?,
+            parent: Contexts { received, own }.parent(),
             attributes: Attributes::default()
                 .with("longshore.chain.id", id.to_owned())
                 .with("longshore.chain.state", chain.state.as_str())
                 .with_count("longshore.chain.steps", chain.steps)
                 .0,
-            links: Vec::new(),
             error: (!is_completed).then(|| chain.state.as_str().to_owned()),
+            ..Span::new(
+                format!("chain {}", chain.name.as_deref().unwrap_or("unnamed")),
+                own,
+                DateTime::from_timestamp_millis(chain.begun_ms)?,
+                DateTime::from_timestamp_millis(chain.ended_ms?)?,
+            )
         })
     }
 }

@@ -8,7 +8,7 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use crate::{context::Context, job::Job, trace};
+use crate::{context::Context, job::Job, trace::Traced};
 
 /// The jobs that `answer` lists; empty for a job that does not spawn.
 pub(super) fn spawned_jobs(job: &Job, answer: &str, context: &Context) -> Vec<SpawnedJob> {
@@ -24,7 +24,7 @@ pub(super) fn spawned_jobs(job: &Job, answer: &str, context: &Context) -> Vec<Sp
     let limits = context.policy().config.limits;
     let now = context.clock.now();
     let received = envelope.traceparent.as_deref();
-    let traceparent = trace::below_job(received, parent.id.as_str(), context);
+    let traceparent = Traced::Job(parent.id.as_str()).below(received, context);
     // The call stage has checked the list already.
     let jobs = spawned(answer, &limits).unwrap_or_default();
     (0_u32..)

@@ -21,8 +21,10 @@ use longshore_protocol::chain::ChainKind;
 
 pub(super) use self::{run::enqueue_and_wait, show::show};
 
+use self::reader::{ChainReader, ChainStatus};
 use crate::{
     error::{CommandError, Exit},
+    output,
     session::Session,
 };
 
@@ -63,6 +65,16 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Action::Retry(arguments) => retry::run(arguments, ChainKind::Chain, session).await,
         Action::Graph(arguments) => graph::run(arguments, session).await,
     }
+}
+
+/// Reads a chain. If there is none of this id, it prints why and returns `None`.
+async fn read_chain(reader: &mut ChainReader) -> Result<Option<ChainStatus>, CommandError> {
+    let chain = reader.read().await?;
+    if chain.is_none() {
+        let error = reader.ledger_error();
+        output::error(&unknown_chain(ChainKind::Chain, reader.id(), error));
+    }
+    Ok(chain)
 }
 
 /// The error for an unknown chain or batch; `ledger_error`: why the query to Postgres failed.

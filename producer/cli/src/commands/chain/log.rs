@@ -4,19 +4,19 @@ mod markdown;
 
 use longshore_client::{ChainId, ChainOutcome, Client, JobId, Location, StepName, StepState};
 use longshore_ledger::{ChainJobFilter, JobHistory, Ledger, LedgerError};
-use longshore_protocol::{chain::ChainKind, clock::local_time};
+use longshore_protocol::clock::local_time;
 use serde::Serialize;
 
 use self::markdown::chain_section;
 use super::{
+    read_chain,
     reader::{ChainReader, ChainStatus},
     report::{Report, read_outcome},
-    unknown_chain,
 };
 use crate::{
     commands::jobs::{JobDetails, LogDocument, enqueued_at, find_details},
     error::{CommandError, Exit},
-    output::{self, LogFormat},
+    output::LogFormat,
     session::Session,
 };
 
@@ -74,12 +74,7 @@ impl ChainLog {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let client = session.client().await?;
     let mut reader = ChainReader::new(client, session, arguments.id).await;
-    let Some(chain) = reader.read().await? else {
-        output::error(&unknown_chain(
-            ChainKind::Chain,
-            reader.id(),
-            reader.ledger_error(),
-        ));
+    let Some(chain) = read_chain(&mut reader).await? else {
         return Ok(Exit::Failure);
     };
     let now = local_time();

@@ -1,13 +1,13 @@
 //! `longshore chain show`: shows the steps of a chain as a tree, with states, times and costs.
 
 use longshore_client::ChainId;
-use longshore_protocol::{chain::ChainKind, clock::local_time};
+use longshore_protocol::clock::local_time;
 
 use super::{
+    read_chain,
     reader::ChainReader,
     report::{Report, read_outcome},
     tree::chain_tree,
-    unknown_chain,
 };
 use crate::{
     error::{CommandError, Exit},
@@ -36,12 +36,7 @@ pub(in crate::commands) async fn show(
     session: &Session,
 ) -> Result<Exit, CommandError> {
     let mut reader = ChainReader::new(session.client().await?, session, id).await;
-    let Some(chain) = reader.read().await? else {
-        output::error(&unknown_chain(
-            ChainKind::Chain,
-            reader.id(),
-            reader.ledger_error(),
-        ));
+    let Some(chain) = read_chain(&mut reader).await? else {
         return Ok(Exit::Failure);
     };
     if let Some(error) = reader.ledger_error() {
