@@ -4,12 +4,14 @@
 //! Labels have few values: what producers choose freely (types, tenants, ids) is folded into what the configuration
 //! knows.
 
+mod by_labels;
 mod dollars;
 
 use std::time::Duration;
 
 use metrics::Label;
 
+use self::by_labels::Handles;
 pub use self::dollars::Dollars;
 pub(crate) use self::dollars::render_dollars;
 
@@ -74,26 +76,37 @@ impl Process {
 
 /// A counter with `N` labels.
 #[derive(Debug)]
-pub struct Counter<const N: usize>(Metric);
+pub struct Counter<const N: usize> {
+    metric: Metric,
+    handles: Handles<metrics::Counter, N>,
+}
 
-/// A gauge with `N` labels.
+/// A gauge with `N` labels. It keeps no handles: the recorder forgets gauges that are no longer set.
 #[derive(Debug)]
 pub struct Gauge<const N: usize>(Metric);
 
 /// A histogram of durations with `N` labels.
 #[derive(Debug)]
-pub struct Histogram<const N: usize>(Metric);
+pub struct Histogram<const N: usize> {
+    metric: Metric,
+    handles: Handles<metrics::Histogram, N>,
+}
 
 impl<const N: usize> Counter<N> {
     const KIND: MetricKind = MetricKind::Counter;
 
     const fn new(metric: Metric) -> Self {
-        Self(metric)
+        Self {
+            metric,
+            handles: Handles::new(),
+        }
     }
 
     /// Adds `by`; `values` are those of the labels, in order.
     pub fn add(&self, values: [&str; N], by: u64) {
-        metrics::counter!(self.0.name, self.0.label(values)).increment(by);
+        let Metric { name, .. } = self.metric;
+        let register = || metrics::counter!(name, self.metric.label(values));
+        self.handles.get(values, register).increment(by);
     }
 }
 
@@ -120,12 +133,17 @@ impl<const N: usize> Histogram<N> {
     const KIND: MetricKind = MetricKind::Histogram;
 
     const fn new(metric: Metric) -> Self {
-        Self(metric)
+        Self {
+            metric,
+            handles: Handles::new(),
+        }
     }
 
     /// Records one duration; `values` are those of the labels, in order.
     pub fn record(&self, values: [&str; N], took: Duration) {
-        metrics::histogram!(self.0.name, self.0.label(values)).record(took);
+        let Metric { name, .. } = self.metric;
+        let register = || metrics::histogram!(name, self.metric.label(values));
+        self.handles.get(values, register).record(took);
     }
 }
 

@@ -27,7 +27,7 @@ const SECONDS: [f64; 18] = [
 ];
 
 /// The recorder's maintenance: without it, histogram samples accumulate between two scrapes.
-const MAINTENANCE_EVERY: Duration = Duration::from_secs(5);
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(1);
 
 /// The service whose gauges only the leader updates.
 const SCHEDULER: &str = "scheduler";

@@ -2,20 +2,19 @@
 //! cent, so this one keeps decimal sums and renders them itself.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     sync::{Mutex, PoisonError},
 };
 
 use longshore_protocol::money::Usd;
 
-use super::{COST, Metric, MetricKind};
+use super::{COST, Metric, MetricKind, by_labels::ByLabels};
 
 /// A counter of dollars with `N` labels.
 #[derive(Debug)]
 pub struct Dollars<const N: usize> {
     metric: Metric,
-    sums: Mutex<BTreeMap<[String; N], Usd>>,
+    sums: Mutex<ByLabels<Usd, N>>,
 }
 
 impl<const N: usize> Dollars<N> {
@@ -24,15 +23,16 @@ impl<const N: usize> Dollars<N> {
     pub(super) const fn new(metric: Metric) -> Self {
         Self {
             metric,
-            sums: Mutex::new(BTreeMap::new()),
+            sums: Mutex::new(ByLabels::new()),
         }
     }
 
     /// Adds an amount; `values` are those of the labels, in order.
     pub fn add(&self, values: [&str; N], amount: Usd) {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = sums.entry(values.map(str::to_owned)).or_default();
-        *sum = *sum + amount;
+        if let Some(sum) = sums.get_or_insert_with(values, Usd::default) {
+            *sum = *sum + amount;
+        }
     }
 
     fn render(&self) -> String {
@@ -40,11 +40,11 @@ impl<const N: usize> Dollars<N> {
             name, labels, help, ..
         } = self.metric;
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        if sums.is_empty() {
-            return String::new();
-        }
-        let mut text = format!("# HELP {name} {help}\n# TYPE {name} counter\n");
-        for (values, sum) in &*sums {
+        let mut text = String::new();
+        for (values, sum) in sums.iter() {
+            if text.is_empty() {
+                text = format!("# HELP {name} {help}\n# TYPE {name} counter\n");
+            }
             let pairs = labels.iter().zip(values);
             let pairs: Vec<String> = pairs
                 .map(|(label, value)| format!("{label}=\"{}\"", escape(value)))
