@@ -62,7 +62,7 @@ pub(crate) async fn call<'a>(
         let error = format!("platform `{}` is not available", candidate.provider.name);
         let error = CallError::new(ErrorClass::Internal, error);
         let result = write_result(job, candidate, Err(error), context.clock.now());
-        return report(result, attempt, context).await;
+        return Box::pin(report(result, attempt, context)).await;
     };
     let call = match prepare_call(
         job,
@@ -80,14 +80,14 @@ pub(crate) async fn call<'a>(
     let result = match AnswerForm::of(&call).await {
         Ok(form) => match answer(job, &**provider, &call, context).await? {
             // An answer is billed, so nothing interrupts its check.
-            Ok(answer) => form.accept(answer, &call, &policy.config.limits).await,
+            Ok(answer) => Box::pin(form.accept(answer, &call, &policy.config.limits)).await,
             Err(error) => Err(error),
         },
         Err(error) => Err(error),
     };
     let billed = result.map(|answer| Billed::new(answer, &call, candidate.model));
     let result = write_result(job, candidate, billed, context.clock.now());
-    report(result, attempt, context).await
+    Box::pin(report(result, attempt, context)).await
 }
 
 /// The provider's answer, unless the job is cancelled or the worker stops before it.

@@ -46,7 +46,7 @@ pub(crate) struct Progress {
     pub(crate) remarks: Vec<String>,
     /// The attempt that is journalled and not yet recorded.
     pub(crate) open_attempt: Option<AttemptRecord>,
-    /// The attempt that the next step records, without its routing decision.
+    /// The attempt that the current step records, without its routing decision.
     unacknowledged: Option<AttemptRecord>,
     /// The journaled attempt that was given up before its call. It is not recorded, but its reservation is
     /// returned under its id.
@@ -122,18 +122,10 @@ impl Job {
         }
     }
 
-    /// Closes the open attempt. Once the step that records it is acknowledged, [`acknowledge`](Self::acknowledge).
+    /// Closes the open attempt. The step that records it keeps it until Redis acknowledges the step:
+    /// [`Progress::keep_until_acknowledged`], [`acknowledge`](Self::acknowledge).
     pub(crate) fn close_attempt(&self) -> Option<AttemptRecord> {
-        let mut progress = self.progress();
-        let mut attempt = progress.close_attempt()?;
-        // The decision is by far the largest part.
-        let decision = attempt.decision.take();
-        progress.unacknowledged = Some(AttemptRecord {
-            labels: Some(progress.labels(&self.delivery)),
-            ..attempt.clone()
-        });
-        attempt.decision = decision;
-        Some(attempt)
+        self.progress().close_attempt()
     }
 
     /// Remembers the attempt that was closed, in case Redis loses the step that it has acknowledged.
@@ -173,6 +165,15 @@ impl Progress {
                 self.envelope.as_deref(),
             )
         }
+    }
+
+    /// Keeps the attempt that a step records, with the labels of its job.
+    pub(crate) fn keep_until_acknowledged(&mut self, attempt: AttemptRecord) {
+        self.unacknowledged = Some(AttemptRecord {
+            // By far the largest part.
+            decision: None,
+            ..attempt
+        });
     }
 
     /// What the outcome warns of.

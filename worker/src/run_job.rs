@@ -34,9 +34,10 @@ pub(crate) async fn run_job(job: Arc<Job>, context: Arc<Context>) -> Disposition
 
 /// Each round of the loop makes one attempt or waits for one. A stage that ends the run breaks.
 async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
-    let admitted = admit(job, context).await?;
+    // Boxed, so that a job in its call does not hold memory for the stages around it.
+    let admitted = Box::pin(admit(job, context)).await?;
     if let Some(webhook) = chain::Webhook::to_notify(job) {
-        return ControlFlow::Continue(webhook.notify(job, context).await);
+        return ControlFlow::Continue(Box::pin(webhook.notify(job, context)).await);
     }
     let _alone = alone_if_suspect(job, context).await;
     let policy = &*context.policy();
@@ -65,7 +66,7 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
                     checkpoint = job.progress().checkpoint.clone();
                 }
                 let reserving = StageSpan::begin("reserve", job, context);
-                let reserved = reserve(job, query, chosen, checkpoint, context).await;
+                let reserved = Box::pin(reserve(job, query, chosen, checkpoint, context)).await;
                 StageSpan::end(reserving);
                 let attempt = reserved?;
                 match call(job, &envelope, attempt, policy, context).await? {

@@ -32,7 +32,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
     let attempt = job.close_attempt();
     let fence = match disposition {
         Disposition::Gone => return,
-        Disposition::HandedBack => hand_back(job, attempt, context).await,
+        Disposition::HandedBack => Box::pin(hand_back(job, attempt, context)).await,
         Disposition::Parked { due, waits_for } => {
             match park::park_until(job, attempt.as_ref(), due, waits_for, context).await {
                 Parked::Yes => {
@@ -52,7 +52,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
                     Fence::Held
                 }
                 Paused::Lost => Fence::Lost,
-                Paused::Resumed => hand_back(job, attempt, context).await,
+                Paused::Resumed => Box::pin(hand_back(job, attempt, context)).await,
                 Paused::Cancelled => cancel_on_request(job, attempt, context).await,
             }
         }
@@ -111,28 +111,39 @@ async fn cancel(
     };
     // Redis keeps the cancel request; the settle step must delete it.
     job.progress().is_in_redis = true;
-    end_job(job, attempt, JobState::Cancelled, &end, None, context).await
+    // Boxed, as all that is rare here: the settle step of a job is as large as its largest branch.
+    Box::pin(end_job(
+        job,
+        attempt,
+        JobState::Cancelled,
+        &end,
+        None,
+        context,
+    ))
+    .await
 }
 
 /// Returns the job to its queue, for another worker to run at once.
 async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context) -> Fence {
-    let (attempt_id, checkpoint, consumed, labels) = {
-        let progress = job.progress();
+    let (attempt_id, event, checkpoint, consumed) = {
+        let mut progress = job.progress();
         let attempt_id = progress.ending_attempt(attempt.as_ref());
         let checkpoint = if progress.is_in_redis {
             serialize(&progress.checkpoint)
         } else {
             None
         };
-        let labels = progress.labels(&job.delivery);
-        (attempt_id, checkpoint, progress.consumed, labels)
+        let event = attempt.and_then(|attempt| {
+            let attempt = AttemptRecord {
+                labels: Some(progress.labels(&job.delivery)),
+                ..attempt
+            };
+            let event = serialized(Event::serialize_attempt(&attempt));
+            progress.keep_until_acknowledged(attempt);
+            event
+        });
+        (attempt_id, event, checkpoint, progress.consumed)
     };
-    let event = attempt.and_then(|attempt| {
-        serialized(Event::serialize_attempt(&AttemptRecord {
-            labels: Some(labels),
-            ..attempt
-        }))
-    });
     retry_until_answered("hand back job", || {
         context.broker.deliveries().hand_back(
             &job.delivery,

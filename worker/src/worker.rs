@@ -182,7 +182,8 @@ async fn run_jobs(
         let run_context = context.clone();
         let run = move |task: Task<Arc<Job>>| {
             let context = run_context.clone();
-            async move { Ok::<_, Infallible>(run_job(task.args.clone(), context).await) }
+            // Boxed, so that the layers and the task move a pointer and not all that a job holds.
+            Box::pin(async move { Ok::<_, Infallible>(run_job(task.args.clone(), context).await) })
         };
         WorkerBuilder::new(context.worker.to_string().as_str())
             .backend(backend)

@@ -78,6 +78,13 @@ impl Event {
         serialize_as(&AttemptEvent { attempt })
     }
 
+    /// The attempt, with the labels of its job in it.
+    pub fn into_labelled_attempt(self) -> Option<AttemptRecord> {
+        let attempt = self.attempt?;
+        let labels = attempt.labels.or_else(|| self.job.map(|job| job.labels));
+        Some(AttemptRecord { labels, ..attempt })
+    }
+
     /// The attempt with the labels of its job, which an event contains once.
     pub fn labelled_attempt(&self) -> Option<(&AttemptRecord, &JobLabels)> {
         let attempt = self.attempt.as_ref()?;

@@ -68,14 +68,16 @@ pub(crate) async fn record_open_attempt(
                 .zip(record.error_class.map(ErrorClass::as_str)),
             ..JobEnd::default()
         };
-        let event = serialize(&Event {
-            job: Some(job_record(job, &progress, JobState::Retryable, now, &end)),
-            attempt: Some(record.clone()),
-            ..Event::default()
-        });
+        let (attempt, mut event) = (record.attempt_id, Event::default());
+        event.job = Some(job_record(job, &progress, JobState::Retryable, now, &end));
+        event.attempt = Some(record);
+        let serialized = serialize(&event);
+        if let Some(attempt) = event.into_labelled_attempt() {
+            progress.keep_until_acknowledged(attempt);
+        }
         (
-            record.attempt_id,
-            event,
+            attempt,
+            serialized,
             serialize(&progress.checkpoint),
             progress.concurrency().cloned(),
             progress.consumed,

@@ -135,7 +135,7 @@ fn end_payload(
     discard: Option<&Discard>,
     now: DateTime<Utc>,
 ) -> EndPayload {
-    let progress = job.progress();
+    let mut progress = job.progress();
     let mut record = job_record(job, &progress, state, now, end);
     let dead_letter = discard.map(|discard| dead_letter(job, &progress, discard, now));
     // If the job's id belongs to another job, that job's row and outcome must not change: this one ends under the id
@@ -151,10 +151,11 @@ fn end_payload(
         serialize(&outcome(&record, &progress, end, now))
     };
     let envelope = progress.envelope.as_deref();
-    EndPayload {
+    let mut payload = EndPayload {
         id: record.labels.job_id.clone(),
         end: EndOf::new(&record, now),
         attempt: progress.ending_attempt(attempt.as_ref()),
+        event: None,
         outcome,
         owns_id: receipt.is_none() && envelope.is_some_and(|envelope| envelope.id.is_some()),
         keep_result: envelope.is_some_and(|envelope| envelope.keep_result),
@@ -166,11 +167,16 @@ fn end_payload(
         dead_letter: dead_letter
             .as_ref()
             .and_then(|letter| Some((letter.record.id.clone(), serialize(letter)?))),
-        event: serialize(&Event {
-            job: (!id_is_foreign).then_some(record),
-            attempt,
-            dead: dead_letter.map(|letter| letter.record),
-            ..Event::default()
-        }),
+    };
+    let event = Event {
+        job: (!id_is_foreign).then_some(record),
+        attempt,
+        dead: dead_letter.map(|letter| letter.record),
+        ..Event::default()
+    };
+    payload.event = serialize(&event);
+    if let Some(attempt) = event.into_labelled_attempt() {
+        progress.keep_until_acknowledged(attempt);
     }
+    payload
 }

@@ -33,7 +33,7 @@ pub(super) async fn park_until(
         WaitsFor::Retry | WaitsFor::Platform => JobState::Retryable,
     };
     let now = context.clock.now();
-    let payload = park_payload(job, &job.progress(), attempt, state, Some(due), now);
+    let payload = park_payload(job, &mut job.progress(), attempt, state, Some(due), now);
     let parking = ParkUntil {
         attempt: payload.attempt,
         event: payload.event.as_ref(),
@@ -60,7 +60,7 @@ pub(super) async fn park_paused(
     context: &Context,
 ) -> Paused {
     let (payload, order) = {
-        let progress = job.progress();
+        let mut progress = job.progress();
         let checkpoint = &progress.checkpoint;
         let state = if checkpoint.attempts > 0 {
             JobState::Retryable
@@ -70,7 +70,7 @@ pub(super) async fn park_paused(
         let received_ms = checkpoint.enqueued_at.timestamp_millis();
         let order = order(received_ms, &checkpoint.id, &job.delivery.entry_id);
         let now = context.clock.now();
-        let payload = park_payload(job, &progress, attempt, state, None, now);
+        let payload = park_payload(job, &mut progress, attempt, state, None, now);
         (payload, order)
     };
     let pausing = ParkForPause {
@@ -103,7 +103,7 @@ struct ParkPayload {
 
 fn park_payload(
     job: &Job,
-    progress: &Progress,
+    progress: &mut Progress,
     attempt: Option<&AttemptRecord>,
     state: JobState,
     due: Option<DateTime<Utc>>,
@@ -113,14 +113,19 @@ fn park_payload(
         due,
         ..JobEnd::default()
     };
+    let event = Event {
+        job: Some(job_record(job, progress, state, now, &end)),
+        attempt: attempt.cloned(),
+        ..Event::default()
+    };
+    let serialized = serialize(&event);
+    if let Some(attempt) = event.into_labelled_attempt() {
+        progress.keep_until_acknowledged(attempt);
+    }
     ParkPayload {
         id: progress.checkpoint.id.clone(),
         attempt: progress.ending_attempt(attempt),
-        event: serialize(&Event {
-            job: Some(job_record(job, progress, state, now, &end)),
-            attempt: attempt.cloned(),
-            ..Event::default()
-        }),
+        event: serialized,
         checkpoint: serialize(&progress.checkpoint.clone().moved()),
         concurrency: progress.concurrency().cloned(),
         consumed: progress.consumed,
