@@ -1,5 +1,6 @@
-//! Operating a running system: pausing, resuming, cancelling, running now, listing workers, retention, reconciling.
+//! Operating a running system: pausing, resuming, cancelling, running now, bumping, listing workers, retention, reconciling.
 
+mod bump;
 mod cancel;
 mod holds;
 pub(crate) mod maintenance;

@@ -19,6 +19,8 @@ const ACTS: &[(&str, &str, u64, &str)] = &[
         2,
         "done",
     ),
+    ("jobs bump idle", "idle", 1, "done"),
+    ("jobs bump idle", "idle", 0, "done"),
     ("jobs run-now delayed", "delayed", 1, "done"),
     (
         "pause queue bulk --for 1h --reason tests",
@@ -103,7 +105,7 @@ async fn prepare(stack: &Stack) {
         "submit -p x --id delayed --delay 3600 --detach",
         "submit -p x --delay 3600 --detach --tenant acme",
         "submit -p x --delay 3600 --detach --tenant acme",
-        "submit -p x --detach --queue idle",
+        "submit -p x --detach --queue idle --id idle",
         "submit -p x --detach --queue idle",
         "submit -p [[status=400]] --id dead --no-fallback",
         "submit -p [[status=400]] --id other-dead --no-fallback",

@@ -45,6 +45,7 @@ const COMMANDS: &[&str] = &[
     "jobs cancel later nobody",
     "jobs cancel --all --tenant nobody --dry-run",
     "jobs run-now later",
+    "jobs bump later nobody",
     "jobs run-now --all --tenant nobody --dry-run",
     "show linked",
     "show bundle",

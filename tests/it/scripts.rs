@@ -5,6 +5,7 @@ mod admit;
 mod alerts;
 mod batches;
 mod begin;
+mod bump;
 mod cancel;
 mod chain_model;
 mod chains;

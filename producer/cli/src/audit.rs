@@ -31,7 +31,7 @@ use crate::{
 
 /// The commands that change something and leave a row in the audit. Jobs and chains that are enqueued are in the ledger
 /// themselves.
-const AUDITED: [&str; 20] = [
+const AUDITED: [&str; 21] = [
     "batch cancel",
     "batch retry",
     "chain cancel",
@@ -45,6 +45,7 @@ const AUDITED: [&str; 20] = [
     "dlq edit",
     "dlq purge",
     "dlq replay",
+    "jobs bump",
     "jobs cancel",
     "jobs run-now",
     "migrate",

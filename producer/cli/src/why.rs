@@ -58,9 +58,7 @@ pub(crate) async fn explain(
             due_at,
         } => {
             let why = explain_parked(broker, (queue, lane), *due_at, found, envelope, now).await?;
-            let paused = queue_pause(broker, queue, now).await?;
-            let paused = paused.map_or_else(String::new, |paused| format!("; also, {paused}"));
-            format!("{why}{paused}{}", describe_workers(broker, queue).await?)
+            why + &describe_obstacles(broker, queue).await?
         }
         Location::Available {
             queue,
@@ -108,6 +106,16 @@ pub(crate) async fn explain(
         why.push_str("; cancellation requested");
     }
     Ok(why)
+}
+
+/// What keeps every job of a queue waiting, as the rest of a sentence.
+pub(crate) async fn describe_obstacles(
+    broker: &Broker,
+    queue: &QueueName,
+) -> Result<String, BrokerError> {
+    let paused = queue_pause(broker, queue, local_time()).await?;
+    let paused = paused.map_or_else(String::new, |paused| format!("; also, {paused}"));
+    Ok(paused + &describe_workers(broker, queue).await?)
 }
 
 /// The pause of the queue, if it is paused.

@@ -276,10 +276,10 @@ async fn find_entry(
     {
         return Ok((Some((entry_id, message)), true));
     }
-    // A job that no worker has read has its id only in its message.
+    // A job that no worker has read has its id only in its message, also when it was moved within its queue.
     if !id.is_server_form() {
-        for queue in broker.queues().list().await? {
-            let (found, all) = search_queue(broker, &queue, id).await?;
+        for stream in broker.queues().streams().await? {
+            let (found, all) = search_stream(broker, &stream, id).await?;
             if found.is_some() {
                 return Ok((found, true));
             }
@@ -289,16 +289,16 @@ async fn find_entry(
     Ok((None, complete))
 }
 
-async fn search_queue(
+async fn search_stream(
     broker: &Broker,
-    queue: &QueueName,
+    stream: &QueueName,
     id: &JobId,
 ) -> Result<(Option<(EntryId, RawMessage)>, bool), BrokerError> {
     let (mut from, mut seen, mut bytes) = ("-".to_owned(), 0, 0);
     while seen < SEARCHED_ENTRIES && bytes < SEARCHED_BYTES {
         let page = broker
             .queues()
-            .entries(queue, &from, "+", PAGE, false)
+            .entries(stream, &from, "+", PAGE, false)
             .await?;
         let Some((last, _)) = page.last() else {
             return Ok((None, true));
@@ -310,7 +310,7 @@ async fn search_queue(
             .map(|(_, message)| message.size())
             .sum::<usize>();
         if let Some((entry, message)) = page.into_iter().find(|(_, message)| has_id(message, id)) {
-            return Ok((Some((EntryId::new(queue, &entry), message)), true));
+            return Ok((Some((EntryId::new(stream, &entry), message)), true));
         }
     }
     Ok((None, false))

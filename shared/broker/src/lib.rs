@@ -73,7 +73,7 @@ pub use self::{
     maintenance::{OrphanSweep, OrphansRemoved},
     permissions::Permissions,
     queues::{
-        DeliveredEntry, Entries, EntrySource, MovedJob, Pending, QueueDepth, QueueReader,
+        Bumped, DeliveredEntry, Entries, EntrySource, MovedJob, Pending, QueueDepth, QueueReader,
         TenantEntry,
     },
     server::{ServerFacts, ServerMemory},

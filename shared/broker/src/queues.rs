@@ -1,5 +1,6 @@
 //! Queues: enqueueing, listing entries, depths, moving jobs.
 
+mod bump;
 mod depth;
 mod move_jobs;
 mod reader;
@@ -18,7 +19,7 @@ use redis::{
 };
 
 pub use self::reader::{DeliveredEntry, EntrySource, QueueReader, TenantEntry};
-pub use self::{depth::QueueDepth, move_jobs::MovedJob};
+pub use self::{bump::Bumped, depth::QueueDepth, move_jobs::MovedJob};
 use crate::{BrokerError, Queues};
 
 /// A delivered entry.

@@ -76,7 +76,9 @@ scripts! {
     /// Parks new entries by tenant.
     PARK_BY_TENANT = "park_by_tenant" with "entries" "job_ids" "lanes";
     /// Moves jobs to another queue.
-    MOVE_JOBS = "move_jobs" [refused_at_maxmemory] with "entries" "job_ids" "lanes";
+    MOVE_JOBS = "move_jobs" [refused_at_maxmemory] with "entries" "job_ids" "lanes" "moves";
+    /// Bumps a job to the head of its queue.
+    BUMP = "bump" [refused_at_maxmemory] with "entries" "job_ids" "lanes" "moves";
     /// Pulls entries.
     PULL = "pull" with "entries" "job_ids" "lanes";
     /// Hands an entry back.

@@ -1,5 +1,6 @@
-//! `longshore jobs`: lists, explains, cancels, releases and waits for jobs.
+//! `longshore jobs`: lists, explains, cancels, releases, bumps and waits for jobs.
 
+mod bump;
 mod by_id;
 mod cancel;
 mod cancel_all;
@@ -53,6 +54,8 @@ enum Action {
     Cancel(cancel::Arguments),
     /// Run jobs now that wait for their start time or their next attempt
     RunNow(run_now::Arguments),
+    /// Move jobs to the head of their queues
+    Bump(bump::Arguments),
     /// Wait for jobs to end
     Wait(wait::Arguments),
     /// Print ends, failures and retries as they happen
@@ -67,6 +70,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Action::Why(arguments) => why::run(arguments, session).await,
         Action::Cancel(arguments) => cancel::run(arguments, session).await,
         Action::RunNow(arguments) => run_now::run(arguments, session).await,
+        Action::Bump(arguments) => bump::run(arguments, session).await,
         Action::Wait(arguments) => wait::run(arguments, session).await,
         Action::Tail(arguments) => Box::pin(tail::run(arguments, session)).await,
     }

@@ -4,7 +4,7 @@ use longshore_client::{Cancellation, Client, JobId, Location};
 use serde::Serialize;
 
 use super::{
-    by_id::{answer_each, recorded_end, refuse_options_of_all},
+    by_id::{Effect, answer_each, recorded_end, refuse_options_of_all},
     cancel_all, refuse_chains,
 };
 use crate::{
@@ -45,6 +45,16 @@ enum CancelResult {
     Unknown,
 }
 
+impl CancelResult {
+    fn effect(self) -> Effect {
+        match self {
+            Self::Requested => Effect::Done,
+            Self::Ended => Effect::Refused,
+            Self::Unknown => Effect::Unknown,
+        }
+    }
+}
+
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     if arguments.all {
         arguments.consent.check("longshore jobs cancel --all")?;
@@ -55,8 +65,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     refuse_options_of_all(&arguments.filter, arguments.consent, "cancel")?;
     let client = session.client().await?;
     refuse_chains(&arguments.ids, "cancel", &client).await?;
-    let results = (CancelResult::Requested, CancelResult::Unknown);
-    answer_each(arguments.ids, arguments.format, results, async |id| {
+    let Arguments { ids, format, .. } = arguments;
+    answer_each(ids, format, CancelResult::effect, async |id| {
         cancel(id, &client, session).await
     })
     .await

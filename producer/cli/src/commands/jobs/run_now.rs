@@ -6,7 +6,7 @@ use longshore_protocol::{checkpoint::Checkpoint, clock::local_time, id::EntryId}
 use serde::Serialize;
 
 use super::{
-    by_id::{answer_each, recorded_end, refuse_options_of_all},
+    by_id::{Effect, answer_each, how_it_ended, refuse_options_of_all},
     refuse_chains, run_now_all,
 };
 use crate::{
@@ -49,6 +49,16 @@ enum RunNowResult {
     Unknown,
 }
 
+impl RunNowResult {
+    fn effect(self) -> Effect {
+        match self {
+            Self::Released => Effect::Done,
+            Self::NotReleased | Self::Ended => Effect::Refused,
+            Self::Unknown => Effect::Unknown,
+        }
+    }
+}
+
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     if arguments.all {
         arguments.consent.check("longshore jobs run-now --all")?;
@@ -59,8 +69,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     refuse_options_of_all(&arguments.filter, arguments.consent, "run-now")?;
     let client = session.client().await?;
     refuse_chains(&arguments.ids, "show", &client).await?;
-    let results = (RunNowResult::Released, RunNowResult::Unknown);
-    answer_each(arguments.ids, arguments.format, results, async |id| {
+    let Arguments { ids, format, .. } = arguments;
+    answer_each(ids, format, RunNowResult::effect, async |id| {
         run_now(id, &client, session).await
     })
     .await
@@ -72,28 +82,19 @@ async fn run_now(
     session: &Session,
 ) -> Result<(RunNowResult, String), CommandError> {
     let found = client.locate(id).await?;
-    Ok(match &found.location {
-        Location::Nowhere { complete } => match recorded_end(id, *complete, session).await {
-            Ok(text) => (RunNowResult::Ended, text),
-            Err(text) => (RunNowResult::Unknown, text),
-        },
-        Location::Ended => {
-            let state = found.outcome.as_ref().map(|outcome| outcome.state.as_str());
-            let text = format!("already ended: {}", state.unwrap_or("its outcome expired"));
-            (RunNowResult::Ended, text)
-        }
-        Location::Dead => {
-            let text = "already ended: it is a dead letter (see `longshore dlq show`)";
-            (RunNowResult::Ended, text.to_owned())
-        }
-        Location::Waiting {
-            lane: Lane::Time, ..
-        } => release(client, &found).await?,
-        _ => {
-            let why = explain(client, &found, session).await?;
-            (RunNowResult::NotReleased, format!("not released: {why}"))
-        }
-    })
+    match how_it_ended(id, &found, session).await {
+        Some(Ok(text)) => return Ok((RunNowResult::Ended, text)),
+        Some(Err(text)) => return Ok((RunNowResult::Unknown, text)),
+        None => {}
+    }
+    if let Location::Waiting {
+        lane: Lane::Time, ..
+    } = &found.location
+    {
+        return Ok(release(client, &found).await?);
+    }
+    let why = explain(client, &found, session).await?;
+    Ok((RunNowResult::NotReleased, format!("not released: {why}")))
 }
 
 /// Releases a job that waits for a time, and says what it may still wait for.
