@@ -55,7 +55,7 @@ async fn publish_limits(
     config: &Config,
     now: DateTime<Utc>,
 ) -> Result<(), BrokerError> {
-    let meters = Meters::new(&config.catalog, &config.budgets);
+    let meters = Meters::new(&config.catalog, &config.budgets, &config.queue_limits);
     for report in broker.limits().meters(&meters.all(now)).await? {
         let meter = [report.meter.as_str()];
         if let Some(used) = used_ratio(&report.fill) {

@@ -6,6 +6,7 @@
 //! Jobs wait for the first correction of a limit of money (`reservations.lua`).
 
 mod correction;
+mod queues;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +19,10 @@ use longshore_ledger::LedgerError;
 use longshore_policy::limits::{LimitRecord, Meters, WindowDefinition, WindowLimit};
 use longshore_service::backoff::{Backoff, Schedule};
 
-use self::correction::{CallInFlight, Correction, Unended, calls_in_flight};
+use self::{
+    correction::{CallInFlight, Correction, Unended, calls_in_flight},
+    queues::QueueMeters,
+};
 use crate::duty::{Background, Timer};
 
 /// Every process has applied a change of the configuration after this time.
@@ -77,6 +81,7 @@ struct Follower {
     has_run: bool,
     /// Limits some of whose calls are not in the ledger yet.
     incomplete: BTreeMap<String, Incomplete>,
+    queues: QueueMeters,
 }
 
 /// A limit some of whose earlier calls are not in the ledger yet.
@@ -103,7 +108,9 @@ impl Incomplete {
 impl Follower {
     async fn run(&mut self, background: &Background) -> Result<(), FollowError> {
         let config = background.config.current();
-        let limits = Meters::new(&config.catalog, &config.budgets).window_limits();
+        let meters = Meters::new(&config.catalog, &config.budgets, &config.queue_limits);
+        self.queues.follow(&background.broker, &meters).await?;
+        let limits = meters.window_limits();
         let records = background.broker.limits().records().await?;
         end_removed(background, &limits, &records).await?;
         self.introduce(background, &limits, &records).await?;

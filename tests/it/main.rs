@@ -37,6 +37,7 @@ mod on_call;
 mod parameters;
 mod policy;
 mod proxy;
+mod queue_limits;
 mod quota;
 mod reload;
 mod run_log;

@@ -21,6 +21,7 @@ mod hand_back;
 mod inspect;
 mod key_lanes;
 mod lead;
+mod leave_new;
 mod limits_adaptive;
 mod limits_combined;
 mod limits_introduced;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     in_flight::InFlight,
-    pull_signals::{PullGate, TenantActivity},
+    pull_signals::{PullGate, QueueGates, TenantActivity},
 };
 use crate::{
     clock::Clock,
@@ -38,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) availability: Availability,
     /// Closed while every new job would only be parked.
     pub(crate) pull_gate: PullGate,
+    /// Closed for queues whose new jobs would only be parked for the limits of the queue.
+    pub(crate) queue_gates: QueueGates,
     pub(crate) tenant_activity: TenantActivity,
     /// This worker's id.
     pub(crate) worker: WorkerId,

@@ -110,10 +110,21 @@ async fn within_budgets(
     });
     let left = Usd::from_nanos(remaining.min()?);
     let Query {
-        envelope, policy, ..
+        queue,
+        envelope,
+        policy,
+        ..
     } = query;
     let step = drafts.checkpoint.step.as_deref();
-    let limited = Estimate::new(envelope, candidate, step, Some(left), policy, drafts.now);
+    let limited = Estimate::new(
+        queue,
+        envelope,
+        candidate,
+        step,
+        Some(left),
+        policy,
+        drafts.now,
+    );
     (limited.answer.cost <= left && limited.answer.cost < estimate.answer.cost).then_some(limited)
 }
 
@@ -233,8 +244,11 @@ async fn reserve_any<'a>(
             meter,
             waiting,
         } => {
-            if also_parked != AlsoParked::None && is_every_platform {
-                let now_ms = context.clock.now().timestamp_millis();
+            let now_ms = context.clock.now().timestamp_millis();
+            if MeterName::parse(&meter).queue().is_some() {
+                let queue = drafts.job.delivery.queue.base();
+                context.queue_gates.close(queue, now_ms, waiting);
+            } else if also_parked != AlsoParked::None && is_every_platform {
                 // A window that is used up has no capacity before it ends.
                 let is_certain =
                     also_parked == AlsoParked::All && MeterName::parse(&meter).is_window();

@@ -52,6 +52,7 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
         let mut checkpoint = job.progress().checkpoint.clone();
         let envelope = retry::changed(job, &admitted);
         let query = Query {
+            queue: &job.delivery.queue,
             envelope: &envelope,
             decision: &decision,
             policy,

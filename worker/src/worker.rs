@@ -26,7 +26,7 @@ use crate::{
     background::{control_channel, heartbeat::HeartbeatThread, maintenance},
     backoff::retry_until_answered,
     clock::Clock,
-    context::{Context, InFlight, PullGate, TenantActivity},
+    context::{Context, InFlight, PullGate, QueueGates, TenantActivity},
     job::Job,
     log::JobLog,
     pull::{
@@ -96,6 +96,7 @@ impl Worker {
                 clock: clock.clone(),
             },
             pull_gate: PullGate::default(),
+            queue_gates: QueueGates::default(),
             tenant_activity: TenantActivity::default(),
             worker,
             in_flight: InFlight::default(),

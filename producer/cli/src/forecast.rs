@@ -129,7 +129,7 @@ pub(crate) struct Forecast {
 
 impl Forecast {
     pub(crate) fn new(config: &Config, now: DateTime<Utc>, batch: ChainId) -> Self {
-        let meters = Meters::new(&config.catalog, &config.budgets);
+        let meters = Meters::new(&config.catalog, &config.budgets, &config.queue_limits);
         let limited = !meters.all(now).is_empty() || meters.has_budgets_of_each();
         Self {
             batch,

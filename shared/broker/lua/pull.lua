@@ -8,8 +8,8 @@
 -- until they have many bytes, and an entry with which several workers died is pulled alone.
 --
 -- KEYS     the streams `~NAME` and `NAME` of each queue
--- ARGV     1 namespace, 2 worker, 3 the most entries, 4 bytes after which it stops, 5 whether new entries are pulled (1),
---          then name and quota of each queue
+-- ARGV     1 namespace, 2 worker, 3 the most entries, 4 bytes after which it stops, then of each queue: name, quota, whether
+--          new entries are pulled (1)
 -- Returns  a list of {number of the stream from 0, entry, fields, crashes so far, workers that died before they began
 --          it, checkpoint ('' = none)}
 -- Writes   the pending lists of the streams; of tenants: parked jobs, lanes, `{ns}:tenants:QUEUE` (+ `:turn`,
@@ -18,7 +18,7 @@
 -- Bound    a few commands an entry (at most 512), for each tenant whose lane is empty, and for each entry id whose job
 --          has left its lane
 local worker, most, most_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local wants_new, QUEUES_AT = ARGV[5] == '1', 6
+local FIRST, ARITY = 5, 3
 -- Entries of one command: their size is known only when they are read.
 local CHUNK = 16
 -- An entry with which so many workers died before they began it is pulled alone.
@@ -118,9 +118,9 @@ local function read_new(number, queue, stream, target)
   end
 end
 
--- Pulls from the queue whose first stream has this number until `target` entries are pulled. Returns whether it may have
--- more.
-local function pull_queue(number, queue, target)
+-- Pulls from a queue until `target` entries are pulled. Returns whether it may have more.
+local function pull_queue(of, target)
+  local number, queue = of.number, of.name
   local ready, ready_stream, stream = '~' .. queue, KEYS[number + 1], KEYS[number + 2]
   pull_returned(number, ready, ready_stream, target)
   pull_returned(number + 1, queue, stream, target)
@@ -128,23 +128,29 @@ local function pull_queue(number, queue, target)
   if #pulled < target and not is_full and release_by_turn(queue, target - #pulled) > 0 then
     read_new(number, ready, ready_stream, target)
   end
-  if wants_new then read_new(number + 1, queue, stream, target) end
+  if of.wants_new then read_new(number + 1, queue, stream, target) end
   return #pulled >= target
 end
 
+-- `number` is that of its first stream.
+local queues = {}
+for at = FIRST, #ARGV, ARITY do
+  queues[#queues + 1] = {
+    number = 2 * #queues, name = ARGV[at], quota = tonumber(ARGV[at + 1]), wants_new = ARGV[at + 2] == '1',
+  }
+end
 if redis.call('HLEN', NS .. ':unbegun') > 0 then
-  for number = 0, #KEYS - 1, 2 do
-    local queue = ARGV[QUEUES_AT + number]
-    if pull_suspect(number, '~' .. queue, KEYS[number + 1]) then break end
-    if pull_suspect(number + 1, queue, KEYS[number + 2]) then break end
+  for _, queue in ipairs(queues) do
+    local number = queue.number
+    if pull_suspect(number, '~' .. queue.name, KEYS[number + 1]) then break end
+    if pull_suspect(number + 1, queue.name, KEYS[number + 2]) then break end
   end
 end
 local has_more = {}
-for number = 0, #KEYS - 1, 2 do
-  local queue, quota = ARGV[QUEUES_AT + number], tonumber(ARGV[QUEUES_AT + number + 1])
-  has_more[number] = quota == 0 or pull_queue(number, queue, math.min(most, #pulled + quota))
+for i, queue in ipairs(queues) do
+  has_more[i] = queue.quota == 0 or pull_queue(queue, math.min(most, #pulled + queue.quota))
 end
-for number = 0, #KEYS - 1, 2 do
-  if has_more[number] then pull_queue(number, ARGV[QUEUES_AT + number], most) end
+for i, queue in ipairs(queues) do
+  if has_more[i] then pull_queue(queue, most) end
 end
 return pulled

@@ -68,11 +68,14 @@ local function slot_release(meter, m, now)
   return math.max(0, math.min(most, free)), now + RECHECK
 end
 
--- Marks the lanes to be tried again, if it is time. A budget holds for all platforms.
+-- Marks the lanes to be tried again, if it is time. Budgets and limits of queues hold for all platforms, so only a new
+-- configuration gives their jobs room.
 local function begin_retries(now)
+  local is_reconfigured = redis.call('ZSCORE', NS .. ':lanes:retry', RECONFIGURED)
+  is_reconfigured = is_reconfigured and tonumber(is_reconfigured) <= now
   if redis.call('ZREMRANGEBYSCORE', NS .. ':lanes:retry', '-inf', now) == 0 then return end
   for _, meter in ipairs(redis.call('ZRANGE', KEYS[1], 0, RETRIED_LANES - 1)) do
-    if not string.match(meter, '^budget:') then
+    if is_reconfigured or not (string.match(meter, '^budget:') or is_of_queue(meter)) then
       redis.call('HSET', meter_key(meter), 'retry', '1')
       redis.call('ZADD', KEYS[1], 'LT', digits(now), meter)
     end
@@ -111,8 +114,8 @@ local function release_from(meter, now)
   else
     redis.call('ZREM', KEYS[1], meter)
     redis.call('HDEL', key, 'retry')
-    -- The meter may have room for the jobs of other lanes.
-    retry_lanes('empty lane', now + RECHECK)
+    -- The account may have room for the jobs of other lanes.
+    if not is_of_queue(meter) then retry_lanes('empty lane', now + RECHECK) end
   end
   return released
 end

@@ -93,8 +93,8 @@ for _, candidate in ipairs(candidates) do
         never = never or meter
       else
         if at_limit == 'dead_letter' and not why then refused = meter end
-        if string.match(meter, '^budget:.*:') then
-          -- A budget of one tenant or chain stops only its own jobs.
+        if string.match(meter, '^budget:.*:') or is_of_queue(meter) then
+          -- A budget of one tenant or chain, or a limit of a queue, stops only its own jobs.
           also_parked = 'none'
         elseif amount[1] == 'w' and also_parked == 'all' and not is_used_up(amount) then
           also_parked = 'larger'

@@ -161,6 +161,13 @@ impl Lanes<'_> {
         Ok(some.into())
     }
 
+    /// Has the lanes of all limits tried again at once, because their configuration has changed.
+    pub async fn retry_all(self) -> Result<(), BrokerError> {
+        let mut call = scripts::RETRY_ALL_LANES.key(self.broker.keys().lanes_due());
+        call.arg(self.broker.keys().prefix());
+        self.broker.run(&call).await
+    }
+
     /// Ends pauses that are over, and releases at most `limit` jobs of what is resumed.
     pub async fn release_resumed(self, limit: usize) -> Result<Released, BrokerError> {
         let mut call = scripts::RELEASE_RESUMED.key(self.broker.keys().paused());

@@ -91,6 +91,8 @@ scripts! {
     RELEASE_NOW = "release_now" with "entries" "job_ids" "lanes";
     /// Releases jobs whose limits have room again.
     RELEASE_LANES = "release_lanes" with "events" "entries" "job_ids" "lanes" "meters" "lane_retry";
+    /// Has the lanes of all limits tried again.
+    RETRY_ALL_LANES = "retry_all_lanes" with "lane_retry";
     /// Ends pauses in time, and releases the jobs of resumed lanes.
     RELEASE_RESUMED = "release_resumed" with "entries" "job_ids" "lanes" "pauses";
     /// Pauses a queue, a job type or a provider.

@@ -80,6 +80,7 @@ pub(super) fn assemble(
     config.routing = routing::read(r, &file.routing.unwrap_or_default(), known);
     config.budgets = limits::budgets(r, &file.budgets.unwrap_or_default(), known);
     config.tenants = limits::tenants(r, &file.tenants.unwrap_or_default());
+    config.queue_limits = limits::queue_limits(r, &file.queue_limits.unwrap_or_default());
     config.webhooks = webhooks::webhooks(r, file.webhooks.unwrap_or_default());
     config.alerts = webhooks::alerts(r, &file.alerts.unwrap_or_default(), &config.webhooks);
     config.circuit = limits::circuit(r, &file.circuit.unwrap_or_default());

@@ -19,7 +19,7 @@ use std::{
 use longshore_policy::{
     catalog::{Catalog, UnknownPrice},
     cron::CronDefinition,
-    limits::{Alerts, Budget, Circuit, Tenants},
+    limits::{Alerts, Budget, Circuit, LimitedQueues, Tenants},
     queues::{QueueOrder, QueueShare},
     redis::{RedisAccess, RedisSettings, RedisUrl},
     replay::ReplayRule,
@@ -87,6 +87,7 @@ pub struct Config {
     /// The budgets, in the order of the file.
     pub budgets: Vec<Budget>,
     pub tenants: Tenants,
+    pub queue_limits: LimitedQueues,
     pub alerts: Alerts,
     pub webhooks: WebhookSettings,
     pub circuit: Circuit,
@@ -189,6 +190,7 @@ impl Config {
             catalog: Catalog::default(),
             budgets: Vec::new(),
             tenants: Tenants::default(),
+            queue_limits: LimitedQueues::new(),
             alerts: Alerts::default(),
             webhooks: WebhookSettings::default(),
             circuit: Circuit::default(),

@@ -1,4 +1,4 @@
-//! Reads budgets, the weights of tenants, and circuit breakers.
+//! Reads budgets, the weights of tenants, the limits of queues, and circuit breakers.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,12 @@ use longshore_protocol::envelope::is_line;
 use longshore_settings::{Entries, Reader, duration::format_duration, form::whole};
 
 pub(super) use budgets::budgets;
+pub(super) use queues::queue_limits;
 
 use crate::table::{RawCircuit, RawTenant};
 
 mod budgets;
+mod queues;
 
 const NAME_LENGTH: usize = 200;
 const NAME: &str = "1 to 200 characters without control characters";

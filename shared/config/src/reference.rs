@@ -5,8 +5,8 @@ use crate::{
     section::{Description, Field, Structured as _},
     sections::{Part, parts},
     table::{
-        ACCOUNT_LIMITS, MODEL, PROVIDER, RawBudget, RawCategory, RawCron, RawReplayRule, RawRule,
-        VARIABLES,
+        ACCOUNT_LIMITS, MODEL, PROVIDER, RawBudget, RawCategory, RawCron, RawQueueLimits,
+        RawReplayRule, RawRule, VARIABLES,
     },
 };
 
@@ -18,6 +18,7 @@ pub fn tables() -> Vec<(&'static str, String)> {
         ("providers", entry_table(PROVIDER)),
         ("models", entry_table(MODEL)),
         ("providers.limits", entry_table(ACCOUNT_LIMITS)),
+        ("queue_limits", entry_table(RawQueueLimits::FIELDS)),
         ("budgets", entry_table(RawBudget::FIELDS)),
         ("dead_letters.replay", entry_table(RawReplayRule::FIELDS)),
         ("cron", entry_table(RawCron::FIELDS)),

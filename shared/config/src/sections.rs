@@ -100,6 +100,7 @@ pub(crate) fn parts(catalog: &Catalog) -> Vec<Part> {
         entries::<File>("", "models", shown::models),
         entries::<File>("", "budgets", shown::budgets),
         entries::<File>("", "tenants", shown::tenants),
+        entries::<File>("", "queue_limits", shown::queue_limits),
         settings(
             RawAlerts::settings(),
             |config| &config.alerts,

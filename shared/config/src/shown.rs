@@ -5,7 +5,7 @@ use serde::Serialize;
 
 pub(crate) use self::{
     catalog::{model_files, models, providers},
-    policy::{budgets, cron, keywords, replay_rules, retries, rules, tenants, tiers},
+    policy::{budgets, cron, keywords, queue_limits, replay_rules, retries, rules, tenants, tiers},
 };
 mod catalog;
 mod policy;
@@ -115,6 +115,7 @@ mod tests {
         budgets.all: overall, $100 per month, hard, at_limit wait, time_zone Europe/Berlin, reset_at 06:30
         budgets.each: each tenant, $5 per hour, soft
         tenants.acme.weight: 3
+        queue_limits.bulk: max_concurrent 20, requests_per_minute 600
         alerts.at: 60, 95
         alerts.webhook: hooks.example.com
         webhooks.hosts: hooks.example.com

@@ -56,6 +56,8 @@ section! {
         budgets: Vec<RawBudget> = "a list of budgets", "none";
         /// how tenants share capacity: `tenants: {acme: {weight: 3}}`, with weights from 1 to 1000
         tenants: Entries<Option<RawTenant>> = "names with weights", "equal weights";
+        /// limits of queues over all workers, see [Limits of a queue](#limits-of-a-queue)
+        queue_limits: Entries<RawQueueLimits> = "names of queues with limits", "none";
         alerts: RawAlerts;
         webhooks: RawWebhooks;
         circuit: RawCircuit;
@@ -439,6 +441,16 @@ part! {
     /// The weight of a tenant.
     pub(crate) struct RawTenant {
         pub(crate) weight: Option<Text>,
+    }
+}
+
+entry! {
+    /// The limits of a queue.
+    RawQueueLimits {
+        /// calls for its jobs in flight, over all workers
+        max_concurrent: Text = "1 to 100000", "unlimited";
+        /// calls for its jobs that begin, spread evenly
+        requests_per_minute: Text = "1 to 600000", "unlimited";
     }
 }
 

@@ -108,6 +108,7 @@ budgets:
   - { name: all, scope: overall, limit_usd: '100', per: month, time_zone: Europe/Berlin, reset_at: '06:30' }
   - { name: each, scope: tenant, limit_usd: '5', per: hour, kind: soft }
 tenants: { acme: { weight: 3 } }
+queue_limits: { bulk: { max_concurrent: 20, requests_per_minute: 600 } }
 alerts: { at: [60, 95], webhook: https://hooks.example.com/path }
 webhooks: { hosts: [hooks.example.com], secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, timeout: 5s }
 circuit: { error_percent: 40, min_calls: 20, window: 20s, cooldown: 10s, max_cooldown: 2m }

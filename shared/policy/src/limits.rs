@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use longshore_protocol::{
-    envelope::DEFAULT_TIMEOUT, money::Usd, platform::PlatformName, string_enum,
+    envelope::DEFAULT_TIMEOUT, id::QueueName, money::Usd, platform::PlatformName, string_enum,
 };
 
 pub use accounts::{RawAccountLimits, account_limits, share_accounts};
@@ -133,6 +133,18 @@ string_enum! {
         DeadLetter = "dead_letter",
     }
 }
+
+/// The limits of a queue, over all workers and whatever platform is called; an absent one is unlimited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Calls for its jobs in flight at once.
+    pub max_concurrent: Option<u32>,
+    /// Calls for its jobs that begin in a minute.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// The limits of the queues that have some.
+pub type LimitedQueues = BTreeMap<QueueName, QueueLimits>;
 
 /// How tenants share capacity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

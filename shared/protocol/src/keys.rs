@@ -197,6 +197,8 @@ impl Keys {
         cron_state = "cron:state";
         /// The meters by when to check their lanes.
         lanes_due = "lanes:due";
+        /// The meters of the limits of queues that the configuration has or had.
+        queue_meters = "queue_meters";
         /// The meters of windows, by when to check them: at their ends.
         windows = "windows";
         /// What the limits of windows count, and since when, by limit.

@@ -30,7 +30,7 @@ fn limit(scope: BudgetScope, hard: bool) -> WindowLimit {
         at_limit: AtLimit::Wait,
     };
     let config = Config::from_yaml(&Environment::default(), Path::new("x.yaml"), "").unwrap();
-    let meters = Meters::new(&config.catalog, &[budget]);
+    let meters = Meters::new(&config.catalog, &[budget], &config.queue_limits);
     meters.window_limits().into_iter().next().unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Consumed, Reserved, Turn};
+use longshore_broker::{AlsoParked, Consumed, Reserved, Turn};
 use longshore_policy::limits::{MeterAmount, Pacing};
 
 use super::{
@@ -295,6 +295,43 @@ async fn jobs_of_a_full_lane_are_tried_again_when_another_platform_may_have_room
         }
     }
     assert!(fixture.lane("slots:m").await.is_empty());
+}
+
+#[tokio::test]
+async fn jobs_of_a_full_queue_are_tried_again_when_its_limit_may_have_changed() {
+    let fixture = Fixture::new().await;
+    let of_queue = |limit| vec![slots_of("queue_slots:bulk", limit)];
+    let running = fixture.taking(&of_queue(1)).await;
+    wait(&fixture, &of_queue(1), 4).await;
+    retry_lanes(&fixture).await;
+    let let_go = async || fixture.open_and_let_go("queue_slots:bulk").await;
+    assert_eq!(let_go().await, 0, "no other platform has room for them");
+
+    fixture.broker.lanes().retry_all().await.unwrap();
+    assert_eq!(let_go().await, 1);
+    let first = begin_all(&fixture, &of_queue(3)).await;
+    assert_eq!(let_go().await, 2);
+    let [second, third] = &*fixture.release_to("b").await else {
+        panic!("two are released");
+    };
+    let begun = fixture.begin_taking(second, &of_queue(3), true).await;
+    assert_eq!(begun, BEGUN);
+    let reserved = fixture.reserve(third, &[of_queue(3)], true).await;
+    let waits = matches!(
+        &reserved,
+        Reserved::Waits { also_parked: AlsoParked::None, meter, waiting: 2, .. }
+            if meter == "queue_slots:bulk"
+    );
+    assert!(waits, "{reserved:?}");
+    assert_eq!(let_go().await, 0, "by the new limit");
+    fixture.end(&running, consumed(1, 1)).await;
+    fixture.end(&first[0], consumed(1, 1)).await;
+    assert_eq!(
+        fixture.release_to("b").await.len(),
+        1,
+        "the first slot was too many"
+    );
+    assert_eq!(let_go().await, 1);
 }
 
 #[tokio::test]

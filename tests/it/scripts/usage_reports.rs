@@ -40,7 +40,7 @@ async fn call(
     now: DateTime<Utc>,
 ) -> (Reserved, Option<Ended>) {
     let config = config();
-    let meters = Meters::new(&config.catalog, &config.budgets);
+    let meters = Meters::new(&config.catalog, &config.budgets, &config.queue_limits);
     let costs = CallBound {
         tokens: 100,
         upper_bound: most.parse().unwrap(),
@@ -104,7 +104,7 @@ impl Ended {
 async fn reports(fixture: &Fixture, now: DateTime<Utc>) -> Vec<MeterReport> {
     let meters = {
         let config = config();
-        Meters::new(&config.catalog, &config.budgets)
+        Meters::new(&config.catalog, &config.budgets, &config.queue_limits)
     };
     fixture
         .broker

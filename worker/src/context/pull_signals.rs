@@ -1,9 +1,15 @@
 //! Signals from the stages to the reader: whether pulling new jobs is worthwhile, and whether tenants share.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
+
+use longshore_protocol::id::QueueName;
 
 /// Parked jobs that must wait before pulling stops. With fewer, they could run out before the reader pulls
 /// again.
@@ -29,9 +35,7 @@ impl PullGate {
         let until = if is_certain {
             until_ms
         } else if parked >= ENOUGH_PARKED {
-            // The more jobs are parked, the longer they last.
-            let supply = Duration::from_millis(parked / 10).min(LONGEST_GUESS);
-            now_ms + i64::try_from(supply.as_millis()).unwrap_or(0)
+            now_ms + supply_ms(parked)
         } else {
             return;
         };
@@ -51,6 +55,52 @@ impl PullGate {
             .filter(|left| *left > 0)
             .map(Duration::from_millis)
     }
+}
+
+/// A gate for each queue: closed while its new jobs would only be parked for the limits of the queue. Jobs of other queues
+/// are pulled, and so are those that leave the lane.
+#[derive(Debug, Default)]
+pub(crate) struct QueueGates {
+    /// The gates that were closed, until when (ms).
+    closed_until_ms: Mutex<BTreeMap<QueueName, i64>>,
+}
+
+impl QueueGates {
+    /// Closes the gate after a job was parked for a limit of its queue, while `parked` jobs wait for that.
+    pub(crate) fn close(&self, queue: QueueName, now_ms: i64, parked: u64) {
+        if parked < ENOUGH_PARKED {
+            return;
+        }
+        let until = now_ms + supply_ms(parked);
+        let mut gates = self.gates();
+        let closed_until = gates.entry(queue).or_insert(until);
+        *closed_until = until.max(*closed_until);
+    }
+
+    /// Opens all gates, because limits changed.
+    pub(crate) fn open(&self) {
+        self.gates().clear();
+    }
+
+    /// The queues whose gates are closed.
+    pub(crate) fn closed(&self, now_ms: i64) -> Vec<QueueName> {
+        let mut gates = self.gates();
+        gates.retain(|_, until| *until > now_ms);
+        gates.keys().cloned().collect()
+    }
+
+    fn gates(&self) -> std::sync::MutexGuard<'_, BTreeMap<QueueName, i64>> {
+        // A map of times has no state between two of its changes.
+        self.closed_until_ms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long many parked jobs last, in ms: the more there are, the longer.
+fn supply_ms(parked: u64) -> i64 {
+    let supply = Duration::from_millis(parked / 10).min(LONGEST_GUESS);
+    i64::try_from(supply.as_millis()).unwrap_or(0)
 }
 
 /// Whether jobs name tenants, so that capacity must be shared among them.
@@ -93,5 +143,20 @@ mod tests {
         assert_eq!(gate.closed_for(1_000), Some(LONGEST_GUESS));
         gate.open();
         assert_eq!(gate.closed_for(1_000), None);
+    }
+
+    #[test]
+    fn the_gate_of_a_queue_closes_for_that_queue_alone() {
+        let gates = QueueGates::default();
+        let bulk = QueueName::parse("bulk").unwrap();
+        gates.close(bulk.clone(), 1_000, 999);
+        assert!(gates.closed(1_000).is_empty(), "they could run out");
+        gates.close(bulk.clone(), 1_000, 5_000);
+        gates.close(bulk.clone(), 1_000, 1_000);
+        assert_eq!(gates.closed(1_499), std::slice::from_ref(&bulk));
+        assert!(gates.closed(1_500).is_empty());
+        gates.close(bulk, 1_000, 5_000);
+        gates.open();
+        assert!(gates.closed(1_000).is_empty());
     }
 }

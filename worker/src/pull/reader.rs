@@ -101,8 +101,10 @@ async fn read_until_failure(
     loop {
         let current = context.policy();
         if !Arc::ptr_eq(&policy, &current) {
-            // The new limits may have capacity.
+            // The new limits may have capacity, also for parked jobs.
             context.pull_gate.open();
+            context.queue_gates.open();
+            context.broker.lanes().retry_all().await?;
             policy = current;
         }
         if strays_returned_at.elapsed() >= RETURN_STRAYS_EVERY {
@@ -115,6 +117,7 @@ async fn read_until_failure(
         let now = context.clock.now();
         let now_ms = now.timestamp_millis();
         reader.exclude(pauses.paused_queues(queues, now));
+        reader.leave_new(context.queue_gates.closed(now_ms));
         if reader.is_idle() {
             context.health.beat("reader");
             pauses.changed_within(READ_BLOCK).await;

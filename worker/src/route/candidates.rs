@@ -10,8 +10,8 @@ use longshore_policy::{
     routing::{Candidate, Decision},
 };
 use longshore_protocol::{
-    call::ErrorClass, checkpoint::Checkpoint, envelope::Envelope, event::SkippedRecord, money::Usd,
-    platform::PlatformName,
+    call::ErrorClass, checkpoint::Checkpoint, envelope::Envelope, event::SkippedRecord,
+    id::QueueName, money::Usd, platform::PlatformName,
 };
 
 use super::{
@@ -31,6 +31,8 @@ const PAUSED_RECHECK: TimeDelta = TimeDelta::minutes(1);
 /// What candidates are selected for, and from.
 #[derive(Clone, Copy)]
 pub(crate) struct Query<'q, 'a> {
+    /// The job's queue.
+    pub(crate) queue: &'q QueueName,
     pub(crate) envelope: &'q Envelope,
     pub(crate) decision: &'q Decision<'a>,
     pub(crate) policy: &'a Policy,
@@ -179,6 +181,7 @@ impl<'a> Selection<'a> {
         checkpoint: &Checkpoint,
     ) {
         let Query {
+            queue,
             envelope,
             policy,
             availability,
@@ -189,7 +192,7 @@ impl<'a> Selection<'a> {
         let step = checkpoint.step.as_deref();
         let cap = CostCap::for_job(envelope, &policy.config.routing);
         let left = cap.map(|cap| cap.left(checkpoint.cost));
-        let estimate = Estimate::new(envelope, &candidate, step, left, policy, now);
+        let estimate = Estimate::new(queue, envelope, &candidate, step, left, policy, now);
         if let Some(cap) = cap {
             let possible = checkpoint.cost + estimate.answer.cost;
             if possible > cap.amount {

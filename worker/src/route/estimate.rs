@@ -8,7 +8,7 @@ use longshore_policy::{
     routing::Candidate,
     tokens,
 };
-use longshore_protocol::{chain::StepRef, envelope::Envelope, money::Usd};
+use longshore_protocol::{chain::StepRef, envelope::Envelope, id::QueueName, money::Usd};
 
 use super::policy::Policy;
 use crate::disposition::Discard;
@@ -32,6 +32,7 @@ pub(crate) struct Estimate {
 impl Estimate {
     /// With `left`, the answer is limited to what that allows, if it allows enough.
     pub(crate) fn new(
+        queue: &QueueName,
         envelope: &Envelope,
         candidate: &Candidate<'_>,
         step: Option<&StepRef>,
@@ -67,6 +68,7 @@ impl Estimate {
         if let Some((step, cap)) = step.and_then(|step| Some((step, step.max_cost?))) {
             amounts.insert(0, Meters::chain_cap(&step.chain, cap, answer.cost));
         }
+        amounts.splice(0..0, policy.meters.of_queue(queue));
         let reservation = MeterAmounts::new(&amounts);
         amounts.retain(MeterAmount::is_hard_money);
         Self {

@@ -25,7 +25,7 @@ impl Policy {
     pub fn new(config: Arc<Config>, providers: Registry) -> Self {
         Self {
             router: Router::new(&config.catalog, &config.routing, local_time().date_naive()),
-            meters: Meters::new(&config.catalog, &config.budgets),
+            meters: Meters::new(&config.catalog, &config.budgets, &config.queue_limits),
             providers,
             config,
         }

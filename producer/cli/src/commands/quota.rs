@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
-    let meters = Meters::new(&config.catalog, &config.budgets);
+    let meters = Meters::new(&config.catalog, &config.budgets, &config.queue_limits);
     let reports = broker.limits().all_meters(&meters, local_time()).await?;
     let report = filtered_report(
         arguments.platform.as_deref(),
@@ -53,6 +53,7 @@ fn filtered_report(
     if let Some(selected) = selected {
         limits.retain(|limit| match &limit.subject {
             Subject::Account(account) => account == selected.account.as_str(),
+            Subject::Queue(_) => false,
             Subject::Budget { platform, .. } => platform.as_deref() == Some(selected.name.as_str()),
         });
         holds.retain(|hold| hold.account == selected.account);

@@ -99,7 +99,8 @@ async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
     // `longshore quota` also shows the budgets per tenant.
-    let meters = Meters::new(&config.catalog, &config.budgets).all(local_time());
+    let meters =
+        Meters::new(&config.catalog, &config.budgets, &config.queue_limits).all(local_time());
     let workers = broker.workers().list().await?;
     let queues = queue_depths(&broker).await?;
     Ok(RedisStatus {

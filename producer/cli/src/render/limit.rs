@@ -34,6 +34,8 @@ pub(crate) struct Limit {
 pub(crate) enum Subject {
     /// An account of a provider.
     Account(String),
+    /// A queue.
+    Queue(String),
     /// A budget.
     Budget {
         name: String,
@@ -50,8 +52,12 @@ impl Limit {
     fn new(report: MeterReport, budgets: &[Budget]) -> Option<Self> {
         let name = MeterName::parse(&report.meter);
         if let Some(what) = name.what() {
+            let subject = match name.queue() {
+                Some(queue) => Subject::Queue(queue.to_owned()),
+                None => Subject::Account(name.subject().to_owned()),
+            };
             return Some(Self {
-                subject: Subject::Account(name.subject().to_owned()),
+                subject,
                 what: what.to_owned(),
                 report,
             });
@@ -80,7 +86,15 @@ impl Limit {
     pub(crate) fn account(&self) -> Option<&str> {
         match &self.subject {
             Subject::Account(name) => Some(name),
-            Subject::Budget { .. } => None,
+            Subject::Queue(_) | Subject::Budget { .. } => None,
+        }
+    }
+
+    /// The queue, for the limit of a queue.
+    pub(crate) fn queue(&self) -> Option<&str> {
+        match &self.subject {
+            Subject::Queue(name) => Some(name),
+            Subject::Account(_) | Subject::Budget { .. } => None,
         }
     }
 
@@ -101,6 +115,7 @@ impl Limit {
     pub(crate) fn row(&self) -> LimitRow {
         let platform = match &self.subject {
             Subject::Account(name) => name.clone(),
+            Subject::Queue(name) => format!("queue {name}"),
             Subject::Budget { whose, .. } => one_line(whose, 40),
         };
         let row = |used: String, limit: String, remaining: String, reset: String| LimitRow {
@@ -163,6 +178,7 @@ impl Limit {
         };
         match &self.subject {
             Subject::Account(_) => {}
+            Subject::Queue(name) => figures.queue = Some(name.clone()),
             Subject::Budget { name, whose, .. } => {
                 figures.budget = Some(name.clone());
                 figures.whose = Some(whose.clone());
@@ -221,6 +237,8 @@ impl Subject {
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct LimitFigures {
     #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<String>,
     #[serde(rename = "of", skip_serializing_if = "Option::is_none")]
     whose: Option<String>,
@@ -241,7 +259,7 @@ pub(crate) struct LimitFigures {
     waiting: u64,
 }
 
-/// All limits: of accounts, then budgets, then budgets per tenant or chain, the fullest first.
+/// All limits: of accounts, then of queues, then budgets, then budgets per tenant or chain, the fullest first.
 pub(crate) fn sorted_limits(reports: Vec<MeterReport>, config: &Config) -> Vec<Limit> {
     let mut limits: Vec<Limit> = reports
         .into_iter()
@@ -250,12 +268,13 @@ pub(crate) fn sorted_limits(reports: Vec<MeterReport>, config: &Config) -> Vec<L
         .collect();
     limits.sort_by_key(|limit| match &limit.subject {
         Subject::Account(_) => (0, Reverse(0)),
+        Subject::Queue(_) => (1, Reverse(0)),
         Subject::Budget {
             per_owner: false, ..
-        } => (1, Reverse(0)),
+        } => (2, Reverse(0)),
         Subject::Budget {
             per_owner: true, ..
-        } => (2, Reverse(limit.window().map_or(0, WindowUsage::percent))),
+        } => (3, Reverse(limit.window().map_or(0, WindowUsage::percent))),
     });
     limits
 }

@@ -191,12 +191,13 @@ async fn explain_quota(
     envelope: Option<&Envelope>,
     now: DateTime<Utc>,
 ) -> Result<String, BrokerError> {
-    let wait = format!("waiting for capacity under {}", MeterName::parse(meter));
+    let name = MeterName::parse(meter);
+    let wait = format!("waiting for capacity under {name}");
     let Some(entry_id) = &found.parked_from else {
         return Ok(wait);
     };
     let turn = broker.lanes().limit_position(meter, entry_id).await?;
-    let bound = if is_bound(envelope) {
+    let bound = if is_bound(envelope) && name.queue().is_none() {
         format!("; {BOUND}")
     } else {
         String::new()

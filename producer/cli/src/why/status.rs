@@ -142,7 +142,7 @@ async fn limited(
     } else {
         format!("Waiting for capacity under {name}")
     };
-    let bound = if is_bound(envelope) {
+    let bound = if is_bound(envelope) && name.queue().is_none() {
         format!("{BOUND}; ")
     } else {
         String::new()

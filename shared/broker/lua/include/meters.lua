@@ -14,8 +14,8 @@
 -- Jobs are parked in `{ns}:lane:quota:METER`; `{ns}:lanes:due` holds the meters by when to check their lanes (ms).
 --
 -- Needs     events
--- Provides  RECHECK, FOREVER, UNUSED, DAY_SECONDS, meter_key, quota_lane, digits, percent, meter_unit, report_window, slot_cap,
---           schedule_lane
+-- Provides  RECHECK, FOREVER, UNUSED, DAY_SECONDS, meter_key, quota_lane, is_of_queue, digits, percent, meter_unit,
+--           report_window, slot_cap, schedule_lane
 
 -- Where nothing announces that room comes free, check again after this long (ms).
 local RECHECK = 1000
@@ -26,6 +26,9 @@ local DAY_SECONDS = 86400
 
 local function meter_key(meter) return NS .. ':quota:' .. meter end
 local function quota_lane(meter) return NS .. ':lane:quota:' .. meter end
+
+-- Whether the limit is one of a queue, which its jobs have on every platform, and jobs of other queues on none.
+local function is_of_queue(meter) return string.match(meter, '^queue_') ~= nil end
 
 -- An integer in decimal digits, as Redis reads it; never `-0`.
 local function digits(number)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use longshore_policy::limits::{AtLimit, MeterAmount, Meters, Unit};
-use redis::Value;
+use redis::{AsyncCommands as _, Value};
 
 use crate::{BrokerError, Limits};
 
@@ -182,6 +182,41 @@ impl Limits<'_> {
             reports.extend(of_each.into_iter().filter(matters));
         }
         Ok(reports)
+    }
+
+    /// Notes which meters the limits of queues have, so that those are found that they no longer have.
+    pub async fn note_queue_meters(self, meters: &BTreeSet<String>) -> Result<(), BrokerError> {
+        if meters.is_empty() {
+            return Ok(());
+        }
+        self.broker
+            .shared()
+            .sadd(self.broker.keys().queue_meters(), meters)
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    /// Deletes the meters of limits of queues that are not among these. Their lanes release all jobs.
+    pub async fn keep_queue_meters(self, meters: &BTreeSet<String>) -> Result<(), BrokerError> {
+        let key = self.broker.keys().queue_meters();
+        let noted: BTreeSet<String> = self
+            .broker
+            .shared()
+            .smembers(&key)
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        for meter in noted.difference(meters) {
+            redis::pipe()
+                .atomic()
+                .del(self.broker.keys().quota(meter))
+                .ignore()
+                .srem(&key, meter)
+                .ignore()
+                .query_async::<()>(&mut self.broker.shared())
+                .await
+                .map_err(|source| self.broker.failed(source))?;
+        }
+        Ok(())
     }
 
     /// Reads the stored state of meters; returns the server's time in microseconds since 1970.

@@ -72,6 +72,8 @@ pub struct QueueReader {
     turns: QueueTurns,
     streams: Vec<QueueName>,
     excluded: Vec<QueueName>,
+    /// Queues whose new entries stay.
+    left: Vec<QueueName>,
     worker: WorkerId,
 }
 
@@ -79,6 +81,12 @@ impl QueueReader {
     /// Excludes these queues from now on, and no others.
     pub fn exclude(&mut self, queues: Vec<QueueName>) {
         self.excluded = queues;
+    }
+
+    /// Leaves the new entries of these queues where they are from now on, and of no others. Returned and released ones are
+    /// read.
+    pub fn leave_new(&mut self, queues: Vec<QueueName>) {
+        self.left = queues;
     }
 
     /// Whether all queues are excluded.
@@ -108,12 +116,16 @@ impl QueueReader {
     ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let quotas = self.turns.quotas(count, &self.excluded);
         // New entries of a single queue are read without a script, which costs less.
-        let with_new = wanted == EntrySource::All && quotas.len() > 1;
-        let mut delivered = self.pull(count, &quotas, with_new).await?;
+        let pulled = if quotas.len() > 1 {
+            wanted
+        } else {
+            EntrySource::Begun
+        };
+        let mut delivered = self.pull(count, &quotas, pulled).await?;
         if delivered.is_empty() {
             let streams: Vec<QueueName> = self
                 .included()
-                .filter(|queue| wanted == EntrySource::All || queue.is_ready())
+                .filter(|stream| stream.is_ready() || self.takes_new(wanted, stream))
                 .cloned()
                 .collect();
             let share = (count / quotas.len().max(1)).max(1);
@@ -127,12 +139,17 @@ impl QueueReader {
         Ok(delivered)
     }
 
+    /// Whether new entries of a queue are read.
+    fn takes_new(&self, wanted: EntrySource, queue: &QueueName) -> bool {
+        wanted == EntrySource::All && !self.left.contains(queue)
+    }
+
     /// Reads new entries, at most `count` of each queue, without waiting. They are to be parked with
     /// [`park_by_tenant`](Self::park_by_tenant).
     pub async fn read_ahead(&mut self, count: usize) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let streams: Vec<QueueName> = self
             .included()
-            .filter(|queue| !queue.is_ready())
+            .filter(|stream| !stream.is_ready() && self.takes_new(EntrySource::All, stream))
             .cloned()
             .collect();
         self.read_streams(&streams, count, None).await
@@ -160,12 +177,12 @@ impl QueueReader {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Pulls returned and released entries, and new ones if `with_new`.
+    /// Pulls returned and released entries, and new ones if they are wanted.
     async fn pull(
         &mut self,
         most: usize,
         quotas: &Quotas,
-        with_new: bool,
+        wanted: EntrySource,
     ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let mut call = scripts::PULL.prepare_invoke();
         let streams: Vec<QueueName> = quotas
@@ -178,10 +195,11 @@ impl QueueReader {
         call.arg(self.broker.keys().prefix())
             .arg(self.worker.as_str())
             .arg(most)
-            .arg(MOST_BYTES)
-            .arg(u8::from(with_new));
+            .arg(MOST_BYTES);
         for (queue, quota) in quotas {
-            call.arg(queue.as_str()).arg(*quota);
+            call.arg(queue.as_str())
+                .arg(*quota)
+                .arg(u8::from(self.takes_new(wanted, queue)));
         }
         let rows: Vec<PulledRow> = call
             .invoke_async(&mut self.connection)
@@ -333,6 +351,7 @@ impl Queues<'_> {
             turns: QueueTurns::new(&equal, QueueOrder::Weighted),
             streams,
             excluded: Vec::new(),
+            left: Vec::new(),
             worker: worker.clone(),
         })
     }

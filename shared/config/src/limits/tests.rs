@@ -1,9 +1,9 @@
 use std::{path::Path, time::Duration};
 
 use longshore_policy::limits::{
-    AccountLimits, Alerts, AtLimit, Budget, BudgetScope, Calendar, Period,
+    AccountLimits, Alerts, AtLimit, Budget, BudgetScope, Calendar, Period, QueueLimits,
 };
-use longshore_protocol::{money::Usd, platform::PlatformName};
+use longshore_protocol::{id::QueueName, money::Usd, platform::PlatformName};
 use longshore_settings::{Environment, FILE_NAME};
 
 use super::*;
@@ -34,6 +34,7 @@ fn nothing_is_limited_by_default() {
     let config = load(&[], "");
     assert!(config.budgets.is_empty());
     assert_eq!(config.tenants.weight("anyone"), 1);
+    assert!(config.queue_limits.is_empty());
     assert_eq!(config.alerts.at, [50, 80, 90]);
     assert_eq!(config.circuit, Circuit::default());
     for provider in &config.catalog.providers {
@@ -63,6 +64,9 @@ budgets:
 tenants:
   acme: { weight: 3 }
   Köln & Co:
+queue_limits:
+  bulk: { max_concurrent: 20, requests_per_minute: 600 }
+  a.b-c: { requests_per_minute: 1 }
 alerts: { at: [90, 25, 90] }
 circuit: { error_percent: 20, min_calls: 5, window: 30s, cooldown: 1s, max_cooldown: 10m }
 "#;
@@ -136,6 +140,16 @@ fn reads_every_setting() {
 
     assert_eq!(config.tenants.weight("acme"), 3);
     assert_eq!(config.tenants.weight("Köln & Co"), 1);
+    let limits = |max_concurrent, requests_per_minute| QueueLimits {
+        max_concurrent,
+        requests_per_minute,
+    };
+    let queue = |name| QueueName::parse(name).unwrap();
+    let queues = [
+        (queue("a.b-c"), limits(None, Some(1))),
+        (queue("bulk"), limits(Some(20), Some(600))),
+    ];
+    assert_eq!(config.queue_limits, queues.into());
     assert_eq!(config.alerts.at, [25, 90]);
     let circuit = Circuit {
         error_percent: 20,
@@ -145,6 +159,24 @@ fn reads_every_setting() {
         max_cooldown: Duration::from_mins(10),
     };
     assert_eq!(config.circuit, circuit);
+}
+
+#[test]
+fn refuses_limits_of_queues_that_limit_nothing() {
+    let yaml = "
+queue_limits:
+  bulk: {}
+  two words: { max_concurrent: 5 }
+  other: { max_concurrent: 0, requests_per_minute: 600001 }
+  more: { max_concurrently: 5, requests_per_minute: 5 }
+";
+    insta::assert_snapshot!(problems(&[], yaml), @"
+    longshore.yaml:3: `queue_limits.bulk` has no limit; set `max_concurrent` or `requests_per_minute`
+    longshore.yaml:4: `queue_limits`: queue name `two words` is not valid: expected 1 to 64 characters of [A-Za-z0-9._-]
+    longshore.yaml:5: `queue_limits.other.max_concurrent` is `0`; expected a whole number from 1 to 100000
+    longshore.yaml:5: `queue_limits.other.requests_per_minute` is `600001`; expected a whole number from 1 to 600000
+    longshore.yaml:6: `queue_limits.more.max_concurrently` is not a setting; did you mean `max_concurrent`?
+    ");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Retry policies, routing, budgets, dead letters and recurring jobs, one line each.
 
 use longshore_policy::{
-    limits::{Budget, BudgetScope, Calendar},
+    limits::{Budget, BudgetScope, Calendar, QueueLimits},
     replay::ReplayRule,
     routing::{Category, Preference, Rule},
 };
@@ -106,6 +106,24 @@ pub(crate) fn tenants(config: &Config) -> Vec<(String, String)> {
     let weights = config.tenants.weights.iter();
     weights
         .map(|(tenant, weight)| (format!("tenants.{tenant}.weight"), weight.to_string()))
+        .collect()
+}
+
+/// The limits of queues.
+pub(crate) fn queue_limits(config: &Config) -> Vec<(String, String)> {
+    let show = |limits: &QueueLimits| {
+        let limits = [
+            ("max_concurrent", limits.max_concurrent),
+            ("requests_per_minute", limits.requests_per_minute),
+        ];
+        let set = limits
+            .into_iter()
+            .filter_map(|(name, limit)| Some(format!("{name} {}", limit?)));
+        set.collect::<Vec<String>>().join(", ")
+    };
+    let queues = config.queue_limits.iter();
+    queues
+        .map(|(queue, limits)| (format!("queue_limits.{queue}"), show(limits)))
         .collect()
 }
 

@@ -6,7 +6,7 @@ use longshore_policy::{
     catalog::{Billing, ProviderEntry},
     limits::*,
 };
-use longshore_protocol::platform::PlatformName;
+use longshore_protocol::{id::QueueName, platform::PlatformName};
 use longshore_settings::Environment;
 
 fn config(yaml: &str) -> Config {
@@ -14,7 +14,7 @@ fn config(yaml: &str) -> Config {
 }
 
 fn meters_of(config: &Config) -> Meters {
-    Meters::new(&config.catalog, &config.budgets)
+    Meters::new(&config.catalog, &config.budgets, &config.queue_limits)
 }
 
 fn time(text: &str) -> DateTime<Utc> {
@@ -79,7 +79,43 @@ fn without_limits_nothing_is_reserved() {
         assert_eq!(amounts, []);
         assert_eq!(amounts.capacity(), 0);
     }
+    assert_eq!(meters.of_queue(&QueueName::default()).capacity(), 0);
     assert_eq!(meters.all(time(NOW)), []);
+}
+
+#[test]
+fn a_call_reserves_of_its_queue_whatever_platform_it_goes_to() {
+    let yaml = "
+queue_limits:
+  bulk: { max_concurrent: 20, requests_per_minute: 600 }
+  slow: { max_concurrent: 1 }
+";
+    let config = config(yaml);
+    let meters = meters_of(&config);
+    let bulk = QueueName::parse("bulk").unwrap();
+    let expected = [
+        MeterAmount::Rate {
+            meter: "queue_rpm:bulk".to_owned(),
+            per_minute: 600,
+            pacing: Pacing::requests(600),
+            amount: 1,
+        },
+        MeterAmount::Slots {
+            meter: "queue_slots:bulk".to_owned(),
+            limit: 20,
+            half_of: None,
+        },
+    ];
+    assert_eq!(meters.of_queue(&bulk), expected);
+    assert_eq!(meters.of_queue(&bulk.ready()), expected, "a released job");
+    assert_eq!(meters.of_queue(&QueueName::default()), []);
+    let names_of_all = ["queue_rpm:bulk", "queue_slots:bulk", "queue_slots:slow"];
+    assert_eq!(names(&meters.all(time(NOW))), names_of_all);
+    assert_eq!(
+        meters.queue_meters(),
+        names_of_all.map(str::to_owned).into()
+    );
+    assert!(meters.window_limits().is_empty());
 }
 
 #[test]

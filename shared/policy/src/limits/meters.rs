@@ -6,12 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use longshore_protocol::{chain::ChainId, money::Usd, platform::PlatformName, string_enum};
+use longshore_protocol::{
+    chain::ChainId, id::QueueName, money::Usd, platform::PlatformName, string_enum,
+};
 use serde_json::{Value, json};
 
 use super::{
-    AccountLimits, AtLimit, Budget, BudgetScope, CountedCalls, DefinitionId, Pacing, Period,
-    WindowDefinition, WindowLimit,
+    AccountLimits, AtLimit, Budget, BudgetScope, CountedCalls, DefinitionId, LimitedQueues, Pacing,
+    Period, QueueLimits, WindowDefinition, WindowLimit,
+    name::{QUEUE_RATE, QUEUE_SLOTS},
 };
 use crate::catalog::{Billing, Catalog, ProviderEntry};
 
@@ -174,6 +177,7 @@ pub struct Meters {
     /// Includes disabled providers: reports still show what they used.
     accounts: BTreeMap<PlatformName, AccountMeters>,
     budgets: Vec<BudgetMeter>,
+    queues: LimitedQueues,
 }
 
 /// The limits of an account.
@@ -216,7 +220,7 @@ struct BudgetMeter {
 }
 
 impl Meters {
-    pub fn new(catalog: &Catalog, budgets: &[Budget]) -> Self {
+    pub fn new(catalog: &Catalog, budgets: &[Budget], queues: &LimitedQueues) -> Self {
         let mut platforms: BTreeMap<&PlatformName, BTreeSet<PlatformName>> = BTreeMap::new();
         for provider in &catalog.providers {
             let users = platforms.entry(&provider.account).or_default();
@@ -237,7 +241,28 @@ impl Meters {
         Self {
             accounts: accounts.collect(),
             budgets: budgets.collect(),
+            queues: queues.clone(),
         }
+    }
+
+    /// The amounts that a call reserves of the limits of its job's queue; none if the queue has no limits. They are the
+    /// same for every platform, and the first to pass: no other platform has room where the queue has none.
+    pub fn of_queue(&self, queue: &QueueName) -> Vec<MeterAmount> {
+        if self.queues.is_empty() {
+            return Vec::new();
+        }
+        let queue = queue.base();
+        let limits = self.queues.get(&queue);
+        limits.map_or_else(Vec::new, |limits| queue_amounts(&queue, limits, 1))
+    }
+
+    /// The names of the meters of queues.
+    pub fn queue_meters(&self) -> BTreeSet<String> {
+        let queues = self.queues.iter();
+        queues
+            .flat_map(|(queue, limits)| queue_amounts(queue, limits, 0))
+            .map(|amount| amount.meter().to_owned())
+            .collect()
     }
 
     /// The amounts that a call to `provider` reserves for a job of this tenant and chain, ordered by
@@ -301,6 +326,9 @@ impl Meters {
             .collect();
         for (name, meters) in &self.accounts {
             account(&mut amounts, name, meters, CallUse::NONE, now);
+        }
+        for (queue, limits) in &self.queues {
+            amounts.extend(queue_amounts(queue, limits, 0));
         }
         amounts
     }
@@ -382,6 +410,23 @@ impl Budget {
         WindowLimit::new(self.meter(), definition, self.calendar, limit)
             .with(self.hard, self.at_limit)
     }
+}
+
+/// The amounts of a queue's limits for this many calls.
+fn queue_amounts(queue: &QueueName, limits: &QueueLimits, calls: u64) -> Vec<MeterAmount> {
+    let rate = limits.requests_per_minute.map(u64::from);
+    let rate = rate.map(|limit| MeterAmount::Rate {
+        meter: format!("{QUEUE_RATE}:{queue}"),
+        per_minute: limit,
+        pacing: Pacing::requests(limit),
+        amount: calls,
+    });
+    let slots = limits.max_concurrent.map(|limit| MeterAmount::Slots {
+        meter: format!("{QUEUE_SLOTS}:{queue}"),
+        limit,
+        half_of: None,
+    });
+    rate.into_iter().chain(slots).collect()
 }
 
 /// Adds the amounts of an account.

@@ -11,7 +11,9 @@ use crate::render::{
     limit::{
         Limit,
         row::{LimitRow, limit_table},
-        summary::{PlatformFigures, TITLE, budget_figures, must_name, warnings, write_list},
+        summary::{
+            PlatformFigures, TITLE, budget_figures, must_name, queue_figures, warnings, write_list,
+        },
     },
     text::{grouped, one_line},
 };
@@ -86,7 +88,7 @@ impl Report {
             Some(platform) => writeln!(f, "No limits for {platform}.\n")?,
             None => writeln!(
                 f,
-                "No limits: no provider has `limits`, and there are no `budgets`.\n"
+                "No limits: no provider has `limits`, and there are no `budgets` or `queue_limits`.\n"
             )?,
         }
         let platform = platform.unwrap_or("gemini");
@@ -111,6 +113,7 @@ impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("quota", &self.accounts())?;
+        map.serialize_entry("queues", &queue_figures(&self.limits))?;
         map.serialize_entry("budgets", &budget_figures(&self.limits))?;
         map.serialize_entry("holds", &self.holds)?;
         map.serialize_entry("warnings", &warnings(&self.limits, &self.alerts))?;

@@ -56,7 +56,7 @@ pub(crate) type MeterFigures = (u64, u64, u64);
 
 /// The limits of a configuration with these figures of meters.
 pub(crate) fn limits_with(config: &Config, figures: &[(&str, MeterFigures)]) -> Vec<Limit> {
-    let meters = Meters::new(&config.catalog, &config.budgets);
+    let meters = Meters::new(&config.catalog, &config.budgets, &config.queue_limits);
     let now = "2026-02-01T12:00:00Z".parse().unwrap();
     let mut amounts = meters.all(now);
     amounts.extend(

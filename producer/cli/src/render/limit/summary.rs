@@ -97,6 +97,13 @@ pub(crate) fn write_list<T: fmt::Display>(
 
 /// The figures of all budgets.
 pub(crate) fn budget_figures(limits: &[Limit]) -> Vec<LimitFigures> {
-    let budgets = limits.iter().filter(|limit| limit.account().is_none());
+    let others = limits.iter().filter(|limit| limit.account().is_none());
+    let budgets = others.filter(|limit| limit.queue().is_none());
     budgets.map(Limit::figures).collect()
+}
+
+/// The figures of all limits of queues.
+pub(crate) fn queue_figures(limits: &[Limit]) -> Vec<LimitFigures> {
+    let queues = limits.iter().filter(|limit| limit.queue().is_some());
+    queues.map(Limit::figures).collect()
 }

@@ -184,7 +184,7 @@ fn one_platform_can_be_selected() {
 fn without_limits_an_example_is_shown() {
     assert_snapshot!(report("", None, &[]), @r#"
     === Quota Status ===
-    No limits: no provider has `limits`, and there are no `budgets`.
+    No limits: no provider has `limits`, and there are no `budgets` or `queue_limits`.
 
     Set limits in longshore.yaml (docs/CONFIGURATION.md, "Limits"), for example:
 
@@ -196,7 +196,7 @@ fn without_limits_an_example_is_shown() {
     "#);
     assert_snapshot!(report(FILE, Some("xai"), &[]).to_string().lines().nth(1).unwrap(), @"No limits for xai.");
     let json = serde_json::to_string(&report("", None, &[])).unwrap();
-    assert_snapshot!(json, @r#"{"quota":{},"budgets":[],"holds":[],"warnings":[]}"#);
+    assert_snapshot!(json, @r#"{"quota":{},"queues":[],"budgets":[],"holds":[],"warnings":[]}"#);
 }
 
 #[test]
