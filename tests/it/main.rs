@@ -25,6 +25,7 @@ mod dead_letters;
 mod dev;
 mod docs;
 mod documents;
+mod encryption;
 mod failures;
 mod first_job;
 mod identity;

@@ -151,7 +151,7 @@ async fn park(stack: &Stack, job: &str, tenant: &str, weight: u32) {
     let delivered = reader.read_ahead(1).await.unwrap().remove(0);
     let id = JobId::from_entry(&delivered.delivery.entry_id);
     let sorted = TenantEntry {
-        entry: delivered.delivery.entry,
+        delivery: delivered.delivery,
         checkpoint: Serialized::new(&Checkpoint::fresh(id.clone(), local_time())).ok(),
         id,
         tenant: tenant.to_owned(),

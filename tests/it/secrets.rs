@@ -40,7 +40,7 @@ async fn refusing_provider() -> String {
 }
 
 /// Everything that Redis holds.
-async fn redis_content(stack: &Stack) -> String {
+pub(crate) async fn redis_content(stack: &Stack) -> String {
     let mut redis = stack.connection().await.unwrap();
     let keys: Vec<String> = redis::cmd("KEYS")
         .arg("*")
@@ -92,7 +92,7 @@ fn text_of(reply: &Reply) -> String {
 }
 
 /// Every row of every table.
-async fn postgres_content(stack: &Stack) -> String {
+pub(crate) async fn postgres_content(stack: &Stack) -> String {
     let postgres = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'",

@@ -1,6 +1,7 @@
 //! Admit: decides whether a delivered message is a job that may run now.
 
 mod checks;
+pub(crate) mod encrypted;
 mod identity;
 mod message;
 
@@ -20,6 +21,7 @@ use crate::{
 pub(crate) async fn admit(job: &Job, context: &Context) -> Stage<Arc<Envelope>> {
     message::refuse_forged(job)?;
     checks::check_unbegun(job)?;
+    encrypted::refuse_unopened(job)?;
     if let Some(document) = chain_text(&job.message, &context.policy().config.limits) {
         return ControlFlow::Break(chain::start(job, document, context).await);
     }

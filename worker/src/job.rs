@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{Consumed, DeliveredEntry, Delivery, Fence};
 use longshore_protocol::{
     checkpoint::{Checkpoint, PastAttempt},
+    encryption::{Keyring, UnopenedField},
     envelope::{Concurrency, Envelope, MessageLimits, RawMessage, reply_to},
     event::{AttemptRecord, JobLabels},
     id::{AttemptId, EntryId, JobId},
@@ -25,6 +26,8 @@ pub(crate) struct Job {
     /// The id of its receipt: the entry that the producer enqueued, whatever lanes the job has left since.
     pub(crate) receipt: JobId,
     pub(crate) message: RawMessage,
+    /// The first field of the message that no key decrypts.
+    pub(crate) unopened: Option<UnopenedField>,
     /// Whether the message carries a reserved field that only the server may write.
     pub(crate) forged: bool,
     /// How many workers died with this entry before they began it.
@@ -66,11 +69,12 @@ impl Job {
     /// writes, cannot be parsed.
     pub(crate) fn new(
         delivered: DeliveredEntry,
+        keyring: &Keyring,
         now: DateTime<Utc>,
     ) -> Result<Self, serde_json::Error> {
         let received = received_at(&delivered.delivery.entry_id, now);
         let mut checkpoint = match &delivered.checkpoint {
-            Some(checkpoint) => checkpoint.parse()?,
+            Some(checkpoint) => keyring.opened(checkpoint.parse()?),
             None => Checkpoint::fresh(JobId::from_entry(&delivered.delivery.entry_id), received),
         };
         if checkpoint.step.is_some() && !checkpoint.admitted {
@@ -98,6 +102,7 @@ impl Job {
             }),
             delivery: delivered.delivery,
             message: delivered.message,
+            unopened: delivered.unopened,
             forged: delivered.forged,
             unbegun: delivered.unbegun,
             cancelled: CancellationToken::new(),

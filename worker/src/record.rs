@@ -6,6 +6,6 @@ pub(crate) mod recorder;
 mod spans;
 
 pub(crate) use self::{
-    facts::{JobEnd, dead_letter, job_record, outcome, serialize, serialized},
+    facts::{JobEnd, dead_letter, job_record, outcome, serialize, serialize_attempt, serialized},
     recent_attempts::RecentAttempts,
 };

@@ -8,10 +8,7 @@ mod spawn;
 mod step_end;
 
 use longshore_broker::{Fence, Parked, Paused};
-use longshore_protocol::{
-    event::{AttemptRecord, Event},
-    state::JobState,
-};
+use longshore_protocol::{event::AttemptRecord, state::JobState};
 use longshore_service::instruments::SETTLES_FENCED;
 
 use self::end::end_job;
@@ -21,7 +18,7 @@ use crate::{
     disposition::Disposition,
     job::Job,
     log::Cause,
-    record::{JobEnd, serialize, serialized},
+    record::{JobEnd, serialize, serialize_attempt},
 };
 
 /// Settles a job.
@@ -129,7 +126,7 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context)
         let mut progress = job.progress();
         let attempt_id = progress.ending_attempt(attempt.as_ref());
         let checkpoint = if progress.is_in_redis {
-            serialize(&progress.checkpoint)
+            serialize(&progress.checkpoint, context.broker.keyring())
         } else {
             None
         };
@@ -138,7 +135,7 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context)
                 labels: Some(progress.labels(&job.delivery)),
                 ..attempt
             };
-            let event = serialized(Event::serialize_attempt(&attempt));
+            let event = serialize_attempt(&attempt, context.broker.keyring());
             progress.keep_until_acknowledged(attempt);
             event
         });

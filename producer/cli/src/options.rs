@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use longshore_client::{Job, MessageLimits, QueueName};
 use longshore_policy::catalog::Catalog;
-use longshore_protocol::{clock::local_time, envelope::Envelope};
+use longshore_protocol::{clock::local_time, encryption::Keyring, envelope::Envelope};
 use longshore_settings::duration::parse_duration;
 use serde_json::value::RawValue;
 
-use crate::error::CommandError;
+use crate::{error::CommandError, output};
 
 /// The longest span that an option accepts, in seconds.
 const LONGEST_SPAN: u64 = 3_650 * 86_400;
@@ -186,6 +186,16 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| "expected seconds, such as 300 or 1.5".to_owned())
+}
+
+/// Says that an option which searches stored texts finds none that are encrypted.
+pub(crate) fn note_encrypted_search(option: &str, keyring: &Keyring) {
+    if keyring.is_on() {
+        output::note(format_args!(
+            "{option} finds nothing that is encrypted (`encryption.keys`); select by other options, such as labels and \
+             classes of errors"
+        ));
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::ArgMatches;
+use longshore_protocol::encryption::describe_encrypted;
 use serde::Serialize;
 use serde_json::json;
 
@@ -154,6 +155,11 @@ impl TableOutput {
 
 /// Prints a line to stdout. A closed pipe (`| head`) is not an error.
 pub(crate) fn line(text: impl fmt::Display) {
+    // What no key decrypted is shown by the name of its key. Programs get it as it is stored.
+    stdout_line(describe_encrypted(&text.to_string()));
+}
+
+fn stdout_line(text: impl fmt::Display) {
     let _closed = writeln!(io::stdout(), "{text}");
 }
 
@@ -234,7 +240,7 @@ pub(crate) fn json(document: &impl Serialize) {
 /// Prints a JSON document to stdout, in one line.
 pub(crate) fn json_line(document: &impl Serialize) {
     match serde_json::to_string(document) {
-        Ok(text) => line(text),
+        Ok(text) => stdout_line(text),
         Err(failed) => error(&failed),
     }
 }

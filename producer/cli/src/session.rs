@@ -37,7 +37,9 @@ impl Session {
 
     pub(crate) async fn broker(&self) -> Result<Broker, CommandError> {
         let broker = Broker::open(&self.config.redis(), &self.config.namespace).await?;
-        Ok(broker.with_retention(self.config.retention.clone()))
+        Ok(broker
+            .with_retention(self.config.retention.clone())
+            .with_keyring(self.config.keyring.clone()))
     }
 
     pub(crate) async fn client(&self) -> Result<Client, CommandError> {
@@ -81,7 +83,8 @@ impl Session {
             &self.config.database_url,
             self.config.database_password_file.as_deref(),
             LEDGER_CONNECTIONS,
-        )?;
+        )?
+        .with_keyring(self.config.keyring.clone());
         ledger.ping().await?;
         Ok(ledger)
     }

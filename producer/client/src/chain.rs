@@ -359,7 +359,10 @@ impl Client {
             });
             if let Some(dead_letter) = of_chain {
                 let limits = self.message_limits();
-                let replay = PreparedReplay::new(&dead_letter, limits, local_time());
+                let replay = {
+                    let keyring = self.broker().keyring();
+                    PreparedReplay::new(&dead_letter, limits, keyring, local_time())
+                };
                 let record = dead_letter.1.record;
                 replayed.push((record.id.clone(), record.at));
                 replaying.push((record, replay));

@@ -3,6 +3,7 @@
 use longshore_broker::Broker;
 use longshore_policy::redis::RedisSettings;
 use longshore_protocol::{
+    encryption::Keyring,
     envelope::MessageLimits,
     id::{EntryId, JobId, Namespace, QueueName},
 };
@@ -84,6 +85,25 @@ impl Client {
     #[must_use]
     pub fn limits(mut self, limits: MessageLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same client with keys: it encrypts what it enqueues, and decrypts the outcomes that it reads.
+    ///
+    /// ```
+    /// use longshore_client::{KeyId, Keyring};
+    ///
+    /// let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned();
+    /// let current = KeyId::parse("k1").expect("a name");
+    /// let keyring = Keyring::new([(current.clone(), key.into())], current)?;
+    /// # fn example(client: longshore_client::Client, keyring: Keyring) {
+    /// let client = client.keyring(keyring);
+    /// # }
+    /// # Ok::<(), longshore_client::BadKey>(())
+    /// ```
+    #[must_use]
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        self.broker = self.broker.with_keyring(keyring);
         self
     }
 

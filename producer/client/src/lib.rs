@@ -62,6 +62,7 @@ pub use longshore_protocol::{
         ToolCall, ToolChoice,
     },
     chain::{BadChain, ChainFault, ChainId, ChainState, StepName, StepState},
+    encryption::{BadKey, KeyId, Keyring},
     envelope::{AllMalformed, Limit, Malformed, MalformedCode, MessageLimits, Retry},
     id::{EntryId, JobId, QueueName, ReaderName},
     money::Usd,

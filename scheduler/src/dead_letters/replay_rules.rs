@@ -78,7 +78,10 @@ impl ReplayRules {
                 .found
                 .iter()
                 .filter(|letter| health.allows(rule, letter))
-                .filter_map(|letter| PreparedReplay::new(letter, &config.limits, local_time()))
+                .filter_map(|letter| {
+                    let limits = &config.limits;
+                    PreparedReplay::new(letter, limits, broker.keyring(), local_time())
+                })
                 .collect();
             if !ready.is_empty() {
                 let count;

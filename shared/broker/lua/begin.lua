@@ -4,7 +4,8 @@
 -- KEYS[1]  the journal
 -- ARGV     1 namespace, then of each job: queue, entry, worker, job id, attempt id, journal value, concurrency key
 --          ('' = none), its limit, checkpoint to park the job with ('' = do not park it), reservation ('' = none),
---          '1' when the job comes from the lane of a limit
+--          '1' when the job comes from the lane of a limit, the message to store when it is parked (see `park` in
+--          lanes.lua)
 -- Returns  of each job: 'ok'; 'ok MS AT': the call's turn is in MS ms, and it was reserved at AT (ms; '' = it counts in
 --          no window); 'gone': the entry is not the worker's; 'cancelled': cancellation is requested; 'parked' for its
 --          key; 'waits': its key has no slot and there is no checkpoint; 'full': a limit has no room, only the key's
@@ -13,7 +14,7 @@
 -- Repeat   safe: an attempt in the journal reserves nothing again, a slot is held by entry id, and a parked job's
 --          entry is 'gone'
 -- Bound    a few commands a job and meter, at most 16 jobs
-local ARITY = 11
+local ARITY = 12
 if (#ARGV - 1) % ARITY ~= 0 then return redis.error_reply('begin.lua: expected ' .. ARITY .. ' arguments a job') end
 
 local function job_at(at)
@@ -21,7 +22,7 @@ local function job_at(at)
   return {
     queue = queue, entry = entry, worker = ARGV[at + 2], id = ARGV[at + 3], attempt = ARGV[at + 4],
     journal_value = ARGV[at + 5], key = ARGV[at + 6], limit = ARGV[at + 7], checkpoint = ARGV[at + 8],
-    reservation = ARGV[at + 9], released = ARGV[at + 10] == '1',
+    reservation = ARGV[at + 9], released = ARGV[at + 10] == '1', message = ARGV[at + 11],
     stream = NS .. ':queue:' .. queue, entry_id = entry_id_of(queue, entry),
   }
 end

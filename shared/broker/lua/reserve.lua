@@ -4,7 +4,8 @@
 -- KEYS[1]  the journal
 -- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 job id, 6 attempt id, 7 concurrency key ('' = none), 8 its
 --          limit, 9 checkpoint if it is parked for its key, 10 checkpoint if it is parked for a limit, 11 '1' when it
---          comes from the lane of a limit, then of each candidate: journal value, reservation ('' = none), '1' when
+--          comes from the lane of a limit, 12 the message to store when it is parked (see `park` in lanes.lua), then of
+--          each candidate: journal value, reservation ('' = none), '1' when
 --          it is spare: only for jobs that a spent budget sends to free models
 -- Returns  {'ok', candidate from 0, ms to wait for its turn, when it was reserved (ms; '' = it counts in no window)};
 --          {'gone'}: the entry is not the worker's; {'cancelled'}: cancellation is requested; {'parked'} for its key
@@ -15,10 +16,10 @@
 -- Writes   the journal, `{ns}:key:KEY`, meters; of a parked job: lane, parked job, stream, `{ns}:lanes:due`
 -- Repeat   safe: a candidate in the journal is the answer again; a parked job's entry is 'gone'
 -- Bound    a few commands a candidate and meter
-local FIRST, ARITY = 12, 3
+local FIRST, ARITY = 13, 3
 local job = {
   queue = ARGV[2], entry = ARGV[3], worker = ARGV[4], id = ARGV[5], attempt = ARGV[6],
-  key = ARGV[7], limit = ARGV[8], checkpoint = ARGV[9],
+  key = ARGV[7], limit = ARGV[8], checkpoint = ARGV[9], message = ARGV[12],
 }
 local checkpoint_for_limit, released = ARGV[10], ARGV[11] == '1'
 job.stream, job.entry_id = NS .. ':queue:' .. job.queue, entry_id_of(job.queue, job.entry)
@@ -111,7 +112,7 @@ end
 if refused then return {'refused', refused} end
 if not first_amount then return {'never', never} end
 local lane = 'quota:' .. first_amount[2]
-if not park(job.stream, job.queue, job.entry, job.id, lane, checkpoint_for_limit) then return {'gone'} end
+if not park(job.stream, job.queue, job.entry, job.id, lane, checkpoint_for_limit, job.message) then return {'gone'} end
 local parked = add_to_lane(first_amount, first_at)
 remove_entries(job.stream, {job.entry})
 forget_entry(job.entry_id)

@@ -183,7 +183,7 @@ impl Batches<'_> {
         for task in &part.tasks {
             call.arg(task.own.as_ref().map_or("", JobId::as_str))
                 .arg(&task.memory)
-                .arg(&task.message);
+                .arg(&*self.broker.stored_job(&task.message)?);
         }
         let reply: String = self.broker.run(&call).await?;
         BatchPut::from_reply(&reply)

@@ -198,11 +198,12 @@ impl Chains<'_> {
 
     /// The document of a chain, as its producer wrote it.
     pub async fn document(self, id: &ChainId) -> Result<Option<String>, BrokerError> {
-        redis::cmd("GET")
+        let stored: Option<String> = redis::cmd("GET")
             .arg(format!("{}:doc", self.broker.keys().chain(id)))
             .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.broker.failed(source))
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(stored.map(|stored| self.broker.opened_chain(stored)))
     }
 
     /// About `count` jobs of a chain or batch that were enqueued and have not ended, and the cursor of the next ones (0 =
@@ -339,7 +340,10 @@ impl Chains<'_> {
         Ok(texts
             .into_iter()
             // Only scripts write this hash; treat a value that is not an outcome as missing.
-            .map(|text| text.and_then(|text| serde_json::from_str(&text).ok()))
+            .map(|text| {
+                let outcome = serde_json::from_str(&text?).ok()?;
+                Some(self.broker.keyring().opened(outcome))
+            })
             .collect())
     }
 
@@ -356,7 +360,9 @@ impl Chains<'_> {
         call.arg(self.broker.keys.prefix()).arg(chain.as_str());
         let text: Option<String> = self.broker.run(&call).await?;
         text.map(|text| {
-            serde_json::from_str(&text).map_err(|error| BrokerError::foreign(key, error))
+            serde_json::from_str(&text)
+                .map(|outcome| self.broker.keyring().opened(outcome))
+                .map_err(|error| BrokerError::foreign(key, error))
         })
         .transpose()
     }

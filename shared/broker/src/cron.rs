@@ -117,6 +117,7 @@ impl Cron<'_> {
         message: Option<&str>,
     ) -> Result<CronFence, BrokerError> {
         let ms = |tick: DateTime<Utc>| tick.timestamp_millis();
+        let message = message.map(|job| self.broker.stored_job(job)).transpose()?;
         let mut call = scripts::CRON_TICK.key(self.broker.keys().cron_next());
         call.arg(self.broker.keys().prefix())
             .arg(leader.to_string())
@@ -130,7 +131,7 @@ impl Cron<'_> {
             .arg(step.skipped)
             .arg(queue.as_str())
             .arg(step.run.map(ms).unwrap_or_default())
-            .arg(message.unwrap_or_default());
+            .arg(message.as_deref().unwrap_or_default());
         let answer: String = call
             .invoke_async(&mut self.broker.shared())
             .await

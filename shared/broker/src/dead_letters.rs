@@ -87,7 +87,7 @@ impl DeadLetters<'_> {
         Ok(slice.read(|entry_id, died, text| {
             let record =
                 serde_json::from_str(&text).map_err(|error| self.malformed(entry_id, error))?;
-            Ok((milliseconds(died), record))
+            Ok((milliseconds(died), self.broker.keyring().opened(record)))
         }))
     }
 
@@ -218,7 +218,11 @@ impl DeadLetters<'_> {
                 format!("its `place` is {}", letter.record.entry_id),
             ));
         }
-        Ok((milliseconds(died), letter, text))
+        Ok((
+            milliseconds(died),
+            self.broker.keyring().opened(letter),
+            text,
+        ))
     }
 
     fn malformed(self, entry_id: &str, error: impl fmt::Display) -> BrokerError {

@@ -6,7 +6,7 @@ mod journal;
 mod parking;
 mod reservation;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
@@ -43,6 +43,8 @@ pub struct Delivery {
     /// The entry id with the queue.
     pub entry_id: EntryId,
     pub worker: WorkerId,
+    /// What parking stores instead of the entry's fields: the message, encrypted. `None` without keys.
+    pub stored: Option<Arc<str>>,
 }
 
 /// Whether a step was applied.
@@ -212,7 +214,8 @@ impl Deliveries<'_> {
             .push_display(concurrency_limit(start.concurrency))
             .push_str(checkpoint)
             .push_str(start.amounts.as_str())
-            .push_str(flag(start.waited, "1"));
+            .push_str(flag(start.waited, "1"))
+            .push_str(start.checkpoint.map_or("", |_| delivery.stored_argument()));
         let reply = self
             .broker
             .begins
@@ -293,7 +296,7 @@ impl Deliveries<'_> {
                 ending.step.is_some_and(|end| end.step.keeps_outcome),
                 "1",
             ))
-            .push_str(&SpawnedJob::to_lua_argument(ending.spawned)?)
+            .push_str(&SpawnedJob::to_lua_argument(ending.spawned, self.broker)?)
             .push_str(flag(ending.owns_id, "1"));
         let reply = self
             .broker
@@ -348,6 +351,7 @@ impl Deliveries<'_> {
                 entry_id: EntryId::new(queue, &pending.id),
                 entry: pending.id,
                 worker: worker.clone(),
+                stored: None,
             }));
             match delivery.last() {
                 Some(last) if full => start = format!("({}", last.entry),
@@ -382,6 +386,11 @@ pub(super) fn flag(set: bool, word: &'static str) -> &'static str {
 }
 
 impl Delivery {
+    /// What parking stores instead of the entry's fields, as the scripts read it.
+    pub(super) fn stored_argument(&self) -> &str {
+        self.stored.as_deref().unwrap_or_default()
+    }
+
     /// The first arguments of a batched script: queue, entry, worker. Reserves space for `count` arguments, of which
     /// `texts` are the longest.
     fn arguments(&self, count: usize, texts: [&str; 2]) -> Arguments {

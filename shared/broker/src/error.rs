@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use longshore_protocol::encryption::CannotEncrypt;
 use redis::RedisError;
 
 use crate::connection::{Fault, UnusableFile};
@@ -66,6 +67,9 @@ pub enum BrokerError {
         /// Why not.
         reason: String,
     },
+    /// A value cannot be encrypted.
+    #[error(transparent)]
+    Encrypt(#[from] CannotEncrypt),
     /// A value in Redis cannot be parsed.
     #[error("`{key}` in Redis holds something that Longshore did not write: {reason}")]
     Foreign {

@@ -33,7 +33,9 @@ impl Jobs<'_> {
             .zip(keys)
             .map(|(text, key)| {
                 text.map(|text| {
-                    serde_json::from_str(&text).map_err(|error| BrokerError::foreign(key, error))
+                    serde_json::from_str(&text)
+                        .map(|outcome| self.broker.keyring().opened(outcome))
+                        .map_err(|error| BrokerError::foreign(key, error))
                 })
                 .transpose()
             })
@@ -74,7 +76,9 @@ impl Jobs<'_> {
             .map_err(|source| self.broker.failed(source))?;
         answer
             .map(|(_, text)| {
-                serde_json::from_str(&text).map_err(|error| BrokerError::foreign(key, error))
+                serde_json::from_str(&text)
+                    .map(|outcome| self.broker.keyring().opened(outcome))
+                    .map_err(|error| BrokerError::foreign(key, error))
             })
             .transpose()
     }
@@ -134,9 +138,11 @@ impl Jobs<'_> {
             .into_iter()
             .map(|text| {
                 text.map(|text| {
-                    serde_json::from_str(&text).map_err(|error| {
-                        BrokerError::foreign(self.broker.keys().checkpoints(), error)
-                    })
+                    serde_json::from_str(&text)
+                        .map(|checkpoint| self.broker.keyring().opened(checkpoint))
+                        .map_err(|error| {
+                            BrokerError::foreign(self.broker.keys().checkpoints(), error)
+                        })
                 })
                 .transpose()
             })

@@ -10,6 +10,7 @@ mod connection;
 mod cron;
 mod dead_letters;
 mod deliveries;
+mod encryption;
 mod error;
 mod events;
 mod fleet_config;
@@ -37,7 +38,7 @@ use longshore_policy::{
     retention::Retention,
 };
 use longshore_protocol::{
-    checkpoint::Checkpoint,
+    encryption::Keyring,
     id::{EntryId, JobId, Namespace, QueueName},
     keys::Keys,
 };
@@ -173,6 +174,7 @@ pub struct Broker {
     connection: SharedConnection,
     pool: Pool,
     keys: Keys,
+    keyring: Keyring,
     /// Shared by all clones; changes while they run.
     retention: Arc<RwLock<Retention>>,
     begins: ScriptBatcher,
@@ -231,6 +233,7 @@ impl Broker {
             connection,
             pool,
             keys,
+            keyring: Keyring::default(),
             retention: Arc::default(),
         })
     }
@@ -262,6 +265,18 @@ impl Broker {
             .retention
             .write()
             .unwrap_or_else(PoisonError::into_inner) = retention;
+    }
+
+    /// Encrypts what it stores with these keys, and decrypts what it reads. Without keys, everything is stored plain.
+    #[must_use]
+    pub fn with_keyring(mut self, keyring: Keyring) -> Self {
+        self.keyring = keyring;
+        self
+    }
+
+    /// The keys that it encrypts with.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// The names of the keys.
@@ -466,10 +481,4 @@ fn milliseconds(score: f64) -> i64 {
     {
         score as i64
     }
-}
-
-/// The stored form of a checkpoint.
-fn checkpoint_json(checkpoint: &Checkpoint) -> Result<String, BrokerError> {
-    serde_json::to_string(checkpoint)
-        .map_err(|error| BrokerError::not_serializable("checkpoint", error))
 }

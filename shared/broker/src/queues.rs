@@ -48,7 +48,7 @@ impl Queues<'_> {
     ) -> Result<EntryId, BrokerError> {
         let mut command = redis::cmd("XADD");
         command.arg(self.broker.keys().queue(queue)).arg("*");
-        for (name, value) in &message.fields {
+        for (name, value) in &self.broker.stored_message(message)?.fields {
             command.arg(name).arg(value);
         }
         let entry: String = command
@@ -71,7 +71,8 @@ impl Queues<'_> {
         let mut pipe = redis::pipe();
         pipe.atomic();
         for job in jobs {
-            pipe.cmd("XADD").arg(&key).arg("*").arg("job").arg(job);
+            let job = self.broker.stored_job(job)?;
+            pipe.cmd("XADD").arg(&key).arg("*").arg("job").arg(&*job);
         }
         let entries: Vec<String> = pipe
             .query_async(&mut self.broker.shared())
@@ -148,7 +149,7 @@ impl Queues<'_> {
             .map_err(|source| self.broker.failed(source))?;
         Ok(rows
             .into_iter()
-            .map(|(entry, fields)| (entry, RawMessage { fields }))
+            .map(|(entry, fields)| (entry, self.broker.opened_message(RawMessage { fields }).0))
             .collect())
     }
 
@@ -233,7 +234,7 @@ impl Queues<'_> {
             Ok(rows) => Ok(rows
                 .into_iter()
                 .next()
-                .map(|(_, fields)| RawMessage { fields })),
+                .map(|(_, fields)| self.broker.opened_message(RawMessage { fields }).0)),
             // The entry id does not have the form of a stream id.
             Err(error) if !error.is_io_error() && !error.is_timeout() => Ok(None),
             Err(error) => Err(self.broker.failed(error)),

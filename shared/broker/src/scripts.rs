@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::Script;
 
 /// The number of arguments of `begin.lua` for each job.
-pub(super) const BEGIN_ARITY: usize = 11;
+pub(super) const BEGIN_ARITY: usize = 12;
 
 /// The number of arguments of `settle.lua` for each job.
 pub(super) const SETTLE_ARITY: usize = 19;

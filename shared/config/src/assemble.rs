@@ -15,7 +15,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::{
-    Config, Liveness, cron, dead_letters, limits,
+    Config, Liveness, cron, dead_letters, encryption, limits,
     routing::{self, Known},
     table::{
         File, RawDatabase, RawLimits, RawLiveness, RawRedis, RawRetention, RawRetry, VARIABLES,
@@ -51,6 +51,8 @@ pub(super) fn assemble(
     liveness(r, &file.liveness.unwrap_or_default(), &mut config.liveness);
     let retention = file.retention.unwrap_or_default();
     RawRetention::settings().read(r, &retention, &mut config.retention);
+
+    config.keyring = encryption::keyring(r, &file.encryption.unwrap_or_default());
 
     let model_files = file.model_files.unwrap_or_default();
     if let Some(first) = model_files.first() {

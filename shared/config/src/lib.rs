@@ -29,6 +29,7 @@ use longshore_policy::{
     webhook::WebhookSettings,
 };
 use longshore_protocol::{
+    encryption::Keyring,
     envelope::{DEFAULT_TIMEOUT, MessageLimits},
     id::{CronName, Namespace, QueueName},
 };
@@ -41,6 +42,7 @@ pub use shown::Shown;
 mod assemble;
 mod cron;
 mod dead_letters;
+mod encryption;
 mod forms;
 mod limits;
 pub mod reference;
@@ -77,6 +79,8 @@ pub struct Config {
     pub limits: MessageLimits,
     pub liveness: Liveness,
     pub retention: Retention,
+    /// The keys that encrypt what is stored; none by default.
+    pub keyring: Keyring,
     pub routing: Routing,
     pub cli_tools: Vec<String>,
     pub unknown_price: UnknownPrice,
@@ -183,6 +187,7 @@ impl Config {
             limits: MessageLimits::default(),
             liveness: Liveness::default(),
             retention: Retention::default(),
+            keyring: Keyring::default(),
             routing: routing::defaults(),
             cli_tools: ["claude", "codex", "gemini"].map(str::to_owned).into(),
             unknown_price: UnknownPrice::Refuse,

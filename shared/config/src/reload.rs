@@ -92,7 +92,26 @@ impl Config {
                 }
             }
         }
+        self.keep_keyring(&mut new, source);
         new
+    }
+
+    /// Keeps the keys: what is stored with one must stay readable until the process ends.
+    fn keep_keyring(&self, new: &mut Self, source: Source) {
+        let of_keys = |name: &str| name.starts_with("encryption.");
+        let new_origin = new.origins.iter().find(|(name, _)| of_keys(name));
+        let new_origin = new_origin.map(|(_, origin)| origin.clone());
+        new.origins.retain(|name, _| !of_keys(name));
+        let own = self.origins.iter().filter(|(name, _)| of_keys(name));
+        new.origins
+            .extend(own.map(|(name, origin)| (name.clone(), origin.clone())));
+        let differs = self.keyring.current() != new.keyring.current()
+            || !self.keyring.key_ids().eq(new.keyring.key_ids());
+        new.keyring = self.keyring.clone();
+        if differs {
+            new.warnings
+                .extend(restart_warning("encryption", source, new_origin));
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use crate::{
     section::{Description, Section, Structured},
     shown::{self, Shown},
     table::{
-        File, RawAlerts, RawCircuit, RawDatabase, RawDeadLetters, RawLimits, RawLiveness, RawRedis,
-        RawRetention, RawRetry, RawRouting, RawWebhooks,
+        File, RawAlerts, RawCircuit, RawDatabase, RawDeadLetters, RawEncryption, RawLimits,
+        RawLiveness, RawRedis, RawRetention, RawRetry, RawRouting, RawWebhooks,
     },
 };
 
@@ -116,6 +116,8 @@ pub(crate) fn parts(catalog: &Catalog) -> Vec<Part> {
             |config| &config.circuit,
             |config| &mut config.circuit,
         ),
+        entries::<RawEncryption>("encryption", "keys", shown::encryption_keys),
+        entries::<RawEncryption>("encryption", "current", shown::encryption_current),
         entries::<RawDeadLetters>("dead_letters", "replay", shown::replay_rules),
         entries::<File>("", "cron", shown::cron),
     ]

@@ -5,7 +5,10 @@ use serde::Serialize;
 
 pub(crate) use self::{
     catalog::{model_files, models, providers},
-    policy::{budgets, cron, keywords, queue_limits, replay_rules, retries, rules, tenants, tiers},
+    policy::{
+        budgets, cron, encryption_current, encryption_keys, keywords, queue_limits, replay_rules,
+        retries, rules, tenants, tiers,
+    },
 };
 mod catalog;
 mod policy;
@@ -29,7 +32,7 @@ mod tests {
     use longshore_settings::Environment;
 
     use crate::Config;
-    use crate::tests::{Directory, EVERYTHING};
+    use crate::tests::{Directory, EVERYTHING, KEY};
 
     fn load(yaml: &str) -> Config {
         let env = Environment::from_pairs([
@@ -73,7 +76,7 @@ mod tests {
             .replace("model_files: []", "model_files: [more.yaml]")
             .replace("simulator_url: http://127.0.0.1:9999\n", "");
         let path = directory.path().join("longshore.yaml");
-        let env = Environment::from_pairs([("REDIS_PASSWORD", "x"), ("ASK", "x")]);
+        let env = Environment::from_pairs([("REDIS_PASSWORD", "x"), ("ASK", "x"), ("KEY", KEY)]);
         let config = Config::from_yaml(&env, &path, &yaml).unwrap();
         let shown = config.shown();
         let names: BTreeSet<&str> = shown.iter().map(|line| line.name.as_str()).collect();
@@ -126,6 +129,8 @@ mod tests {
         circuit.window: 20s
         circuit.cooldown: 10s
         circuit.max_cooldown: 2m
+        encryption.keys.k1: set
+        encryption.current: k1
         cron.hourly: @hourly (Asia/Tokyo), missed once, queue default, job {"prompt":"Hello"}
         "#);
     }

@@ -44,6 +44,7 @@ section! {
         limits: RawLimits;
         liveness: RawLiveness;
         retention: RawRetention;
+        encryption: RawEncryption;
         dead_letters: RawDeadLetters;
         routing: RawRouting;
         /// additions to the built-in providers, see [Providers, models and prices](#providers-models-and-prices)
@@ -478,6 +479,16 @@ section! {
         secret: Text = signing_key().values("`whsec_` and base64").or_unset("not set");
         /// how long to wait for the receiver's response
         timeout: Text = duration(100 * MS..=MINUTE);
+    }
+}
+
+section! {
+    /// Encryption at rest.
+    RawEncryption => Config, "encryption" {
+        /// keys that encrypt what is stored, see [Encryption](#encryption); each is a variable that holds 32 bytes in base64: `keys: {k1: "${LONGSHORE_KEY_1}"}`
+        keys: Entries<Text> = "names of 1 to 32 of `[a-z0-9_-]` with variables", "none: nothing is encrypted";
+        /// name of the key that encrypts; the others only decrypt
+        current: Text = "a name of `encryption.keys`", "required with `encryption.keys`";
     }
 }
 

@@ -69,6 +69,9 @@ fn every_setting_has_a_default() {
     assert_eq!(config.source, None);
 }
 
+/// A key that encrypts.
+pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 pub(crate) const EVERYTHING: &str = "
 redis_url: redis://:${REDIS_PASSWORD}@cache:6379
 database_url: postgres://me@db/ledger
@@ -90,6 +93,7 @@ retries:
 limits: { max_message_bytes: 4MiB, max_depth: 32 }
 liveness: { heartbeat_every: 1s, heartbeat_ttl: 5s }
 retention: { results: 2h, unrequested_results: 1m, ids: 48h, dead_letters: 7d, dead_letters_max: 5_000, dead_letters_archive: 900d, jobs: 90d, attempts: 400d, costs: 3650d, audit: 800d, events_bad: 30d }
+encryption: { keys: { k1: '${KEY}' }, current: k1 }
 providers:
 models: []
 cli_tools: [claude, /opt/bin/ask]
@@ -117,7 +121,7 @@ cron: [{ name: hourly, schedule: '@hourly', timezone: Asia/Tokyo, job: { prompt:
 
 #[test]
 fn the_file_can_set_everything() {
-    let config = load(&[("REDIS_PASSWORD", "p:w")], EVERYTHING).unwrap();
+    let config = load(&[("REDIS_PASSWORD", "p:w"), ("KEY", KEY)], EVERYTHING).unwrap();
     assert_eq!(
         config.redis_url.text().expose_secret(),
         "redis://:p:w@cache:6379"
@@ -195,6 +199,7 @@ fn the_environment_overrides_the_file() {
         ("LONGSHORE_RETRY_BASE_DELAY", "2s"),
         ("LONGSHORE_RETENTION_DEAD_LETTERS_MAX", "9"),
         ("LONGSHORE_LIMITS_MAX_DEPTH", ""),
+        ("KEY", KEY),
     ];
     let config = load(&pairs, EVERYTHING).unwrap();
     assert_eq!(
@@ -378,7 +383,9 @@ fn the_examples_of_the_document_are_valid() {
         .collect();
     assert!(!examples.is_empty());
     for example in examples {
-        let config = load(&[], example).unwrap();
+        let keys = [("LONGSHORE_KEY_1", KEY), ("LONGSHORE_KEY_2", KEY)];
+        let used = keys.into_iter().filter(|(name, _)| example.contains(name));
+        let config = load(&used.collect::<Vec<_>>(), example).unwrap();
         assert_eq!(config.warnings, Vec::<String>::new(), "{example}");
     }
 }

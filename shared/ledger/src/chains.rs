@@ -114,7 +114,7 @@ impl Ledger {
         chain_id: &str,
         filter: &ChainJobFilter,
     ) -> Result<Vec<JobRow>, LedgerError> {
-        sqlx::query_as(include_str!("../sql/chain_jobs.sql"))
+        let rows = sqlx::query_as(include_str!("../sql/chain_jobs.sql"))
             .persistent(false)
             .bind(sanitize::label(chain_id))
             .bind(filter.step.as_ref().map(StepName::as_str))
@@ -123,7 +123,8 @@ impl Ledger {
             .bind(filter.limit.map(i64::from))
             .fetch_all(&mut *self.acquire().await?)
             .await
-            .map_err(|cause| self.failed(cause))
+            .map_err(|cause| self.failed(cause))?;
+        Ok(self.opened(rows))
     }
 
     /// The same jobs with their attempts, dead letters and dropped messages.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
+    encryption::Keyring,
     id::{JobId, QueueName},
     string_enum,
 };
@@ -79,7 +80,7 @@ impl FailureKey {
 }
 
 impl FailureGroup {
-    fn from_row(row: &PgRow, by: &[FailureKey]) -> sqlx::Result<Self> {
+    fn from_row(row: &PgRow, by: &[FailureKey], keyring: &Keyring) -> sqlx::Result<Self> {
         let keys = FailureKey::ALL.iter().filter(|key| by.contains(key));
         let labels = keys.map(|key| Ok((*key, row.try_get(key.column())?)));
         let example: Option<&str> = row.try_get("job_id")?;
@@ -90,7 +91,11 @@ impl FailureGroup {
             first_at: row.try_get("first_at")?,
             last_at: row.try_get("last_at")?,
             example: match example {
-                Some(_) => Some((decode(row, "job_id")?, row.try_get("error")?)),
+                Some(_) => {
+                    let error: Option<String> = row.try_get("error")?;
+                    let error = error.map(|error| keyring.opened_error(error));
+                    Some((decode(row, "job_id")?, error))
+                }
                 None => None,
             },
         })
@@ -121,7 +126,7 @@ impl Ledger {
             };
             let largest = rows
                 .iter()
-                .map(|row| FailureGroup::from_row(row, &filter.by));
+                .map(|row| FailureGroup::from_row(row, &filter.by, &self.keyring));
             Ok(Failures {
                 attempts: decode_count(first, "all_attempts")?,
                 jobs: decode_count(first, "all_jobs")?,

@@ -82,7 +82,7 @@ impl Ledger {
         {
             if let Some(labels) = &attempt.labels {
                 let of_job = attempts.entry(labels.job_id.clone()).or_default();
-                of_job.push(attempt);
+                of_job.push(self.keyring.opened(attempt));
             }
         }
         let mut dead_letters: HashMap<JobId, Vec<DeadLetterRow>> = HashMap::new();
@@ -91,7 +91,7 @@ impl Ledger {
             .await?
         {
             let of_job = dead_letters.entry(row.dead.id.clone()).or_default();
-            of_job.push(row);
+            of_job.push(self.keyring.opened(row));
         }
         let mut dropped: HashMap<JobId, Vec<DropRecord>> = HashMap::new();
         for DroppedRow(message) in self
@@ -133,7 +133,7 @@ impl Ledger {
             .await?;
         Ok(rows
             .into_iter()
-            .map(|AttemptRow(attempt)| attempt)
+            .map(|AttemptRow(attempt)| self.keyring.opened(attempt))
             .collect())
     }
 
@@ -159,7 +159,7 @@ impl Ledger {
             Some((enqueued, id)) => (Some(sanitize::timestamp(*enqueued)), Some(id.as_str())),
             None => (None, None),
         };
-        sqlx::query_as(include_str!("../sql/jobs.sql"))
+        let rows = sqlx::query_as(include_str!("../sql/jobs.sql"))
             // A new plan each time: a generic plan for any arguments uses no index.
             .persistent(false)
             .bind(filter.state.map(JobState::as_str))
@@ -179,7 +179,8 @@ impl Ledger {
             .bind(filter.metadata.as_ref().map(Json))
             .fetch_all(&mut *self.acquire().await?)
             .await
-            .map_err(|cause| self.failed(cause))
+            .map_err(|cause| self.failed(cause))?;
+        Ok(self.opened(rows))
     }
 
     async fn rows_of_jobs<T>(&self, sql: &'static str, ids: &[JobId]) -> Result<Vec<T>, LedgerError>

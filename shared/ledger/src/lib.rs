@@ -15,6 +15,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use longshore_protocol::encryption::{Content, Keyring};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Postgres,
@@ -90,6 +91,8 @@ pub struct Ledger {
     options: Arc<Mutex<PgConnectOptions>>,
     password: Option<Arc<PasswordFile>>,
     address: String,
+    /// Decrypts what it reads.
+    keyring: Keyring,
 }
 
 /// Shows the address without the password.
@@ -129,7 +132,21 @@ impl Ledger {
             options: Arc::new(Mutex::new(options)),
             password: password.map(Arc::new),
             address,
+            keyring: Keyring::default(),
         })
+    }
+
+    /// Decrypts what it reads with these keys. What it records is encrypted before.
+    #[must_use]
+    pub fn with_keyring(mut self, keyring: Keyring) -> Self {
+        self.keyring = keyring;
+        self
+    }
+
+    /// What was read, decrypted as far as the keys allow.
+    fn opened<C: Content>(&self, rows: Vec<C>) -> Vec<C> {
+        let rows = rows.into_iter();
+        rows.map(|row| self.keyring.opened(row)).collect()
     }
 
     /// `host:port/database`, without user and password.

@@ -20,7 +20,7 @@ impl Ledger {
             .map_err(|cause| self.failed(cause))?;
         Ok(rows
             .into_iter()
-            .map(|OutcomeRow(outcome)| outcome)
+            .map(|OutcomeRow(outcome)| self.keyring.opened(outcome))
             .collect())
     }
 }

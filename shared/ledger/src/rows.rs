@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     call::Usage,
+    encryption::{Content, Visitor},
     event::{
         AttemptRecord, DeadLetterRecord, DeadLetterResolution, DropRecord, JobLabels, JobRecord,
     },
@@ -39,6 +40,19 @@ pub struct DeadLetterRow {
     pub resolution: Option<DeadLetterResolution>,
     /// When the dead letter left Redis.
     pub gone_at: Option<DateTime<Utc>>,
+}
+
+impl Content for JobRow {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        self.job.visit(visitor);
+    }
+}
+
+/// The archived JSON keeps what is encrypted in it.
+impl Content for DeadLetterRow {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        self.dead.visit(visitor);
+    }
 }
 
 /// What an attempt used and cost.

@@ -18,6 +18,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod control;
 pub mod dead_letter;
+pub mod encryption;
 pub mod event;
 pub mod outcome;
 pub mod reply;

@@ -100,7 +100,8 @@ impl Service {
             &config.database_url,
             config.database_password_file.as_deref(),
             ledger_connections,
-        )?;
+        )?
+        .with_keyring(config.keyring.clone());
         let Some(broker) = connect_broker(&config, &stop).await? else {
             return Ok(None);
         };
@@ -181,7 +182,10 @@ async fn connect_broker(
             connected => connected?,
         };
         broker.load_scripts().await?;
-        Ok::<_, BrokerError>(Ok(broker.with_retention(config.retention.clone())))
+        let broker = broker
+            .with_retention(config.retention.clone())
+            .with_keyring(config.keyring.clone());
+        Ok::<_, BrokerError>(Ok(broker))
     };
     retry_until_stopped("Redis connection", Schedule::CONNECT, stop, connect)
         .await

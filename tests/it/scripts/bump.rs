@@ -75,7 +75,7 @@ async fn a_job_in_the_lane_of_its_tenant_leaves_it() {
     let parked = delivered.iter().map(|one| {
         let job = JobId::from_entry(&one.delivery.entry_id);
         TenantEntry {
-            entry: one.delivery.entry.clone(),
+            delivery: one.delivery.clone(),
             tenant: "acme".to_owned(),
             weight: 1,
             checkpoint: Some(checkpoint_of(&job, 0)),

@@ -269,7 +269,7 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
     let sorted: Vec<TenantEntry> = scanned
         .iter()
         .map(|one| TenantEntry {
-            entry: one.delivery.entry.clone(),
+            delivery: one.delivery.clone(),
             id: JobId::from_entry(&one.delivery.entry_id),
             tenant: "x".to_owned(),
             weight: 1,

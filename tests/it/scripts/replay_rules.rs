@@ -5,6 +5,7 @@ use longshore_policy::replay::{ReplayRule, ReplayWhen};
 use longshore_protocol::dead_letter::{
     DeadLetter, DeadLetterCursor, DeadLetterFilter, PreparedReplay,
 };
+use longshore_protocol::encryption::Keyring;
 use longshore_protocol::id::EntryId;
 use longshore_tests::dead_letters;
 use redis::AsyncCommands as _;
@@ -27,6 +28,7 @@ async fn buried(fixture: &Fixture, count: i64) -> Vec<PreparedReplay> {
         ready.extend(PreparedReplay::new(
             &standing,
             &limits,
+            &Keyring::default(),
             chrono::DateTime::UNIX_EPOCH,
         ));
     }

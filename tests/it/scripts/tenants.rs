@@ -24,7 +24,7 @@ async fn reader(fixture: &Fixture) -> QueueReader {
 fn sorted(delivered: &DeliveredEntry, tenant: &str, weight: u32) -> TenantEntry {
     let job = JobId::from_entry(&delivered.delivery.entry_id);
     TenantEntry {
-        entry: delivered.delivery.entry.clone(),
+        delivery: delivered.delivery.clone(),
         tenant: tenant.to_owned(),
         weight,
         checkpoint: Some(checkpoint_of(&job, 0)),
@@ -224,7 +224,7 @@ async fn sorting_twice_equals_once_and_leaves_entries_of_other_workers() {
     let scanned = reader.read_ahead(10).await.unwrap();
     let mine = sorted(scanned.first().unwrap(), "x", 1);
     let not_mine = TenantEntry {
-        entry: held.entry.clone(),
+        delivery: held.clone(),
         ..mine.clone()
     };
     let both = [not_mine, mine];

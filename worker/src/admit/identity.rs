@@ -27,16 +27,18 @@ pub(super) async fn claim_identity(
     step: Option<&StepRef>,
     context: &Context,
 ) -> Stage<()> {
-    let drop_event = serialize(&Event {
+    let keyring = context.broker.keyring();
+    let drop_event = Event {
         dropped: Some(DropRecord {
             entry_id: job.delivery.entry_id.clone(),
             job_id: job.id(),
             at: context.clock.now(),
         }),
         ..Event::default()
-    });
+    };
+    let drop_event = serialize(&drop_event, keyring);
     let reply = envelope.reply.as_ref();
-    let expired = reply.and_then(|_| serialize(&Outcome::expired(job.id())));
+    let expired = reply.and_then(|_| serialize(&Outcome::expired(job.id()), keyring));
     let admission = Admission {
         id: envelope.id.as_ref().zip(hash),
         unique: envelope.unique.as_ref(),

@@ -11,6 +11,7 @@ use longshore_protocol::{
 };
 
 use crate::{
+    admit::encrypted::refuse_encrypted,
     backoff::retry_until_answered,
     context::Context,
     disposition::{Discard, Stage},
@@ -54,7 +55,10 @@ async fn step_outcome(step: &StepRef, name: &StepName, context: &Context) -> Sta
     let instance = Instance::whole_step(name.clone());
     let mut found = load_outcomes(step, std::slice::from_ref(&instance), context).await;
     match found.pop().flatten() {
-        Some(outcome) => ControlFlow::Continue(outcome),
+        Some(mut outcome) => {
+            refuse_encrypted(&format!("output of {instance}"), &mut outcome)?;
+            ControlFlow::Continue(outcome)
+        }
         None => outcome_not_found(step, &instance),
     }
 }
@@ -73,9 +77,10 @@ async fn item_outcomes(
     for batch in instances.chunks(BATCH) {
         let found = load_outcomes(step, batch, context).await;
         for (instance, outcome) in batch.iter().zip(found) {
-            let Some(outcome) = outcome else {
+            let Some(mut outcome) = outcome else {
                 return outcome_not_found(step, instance);
             };
+            refuse_encrypted(&format!("output of {instance}"), &mut outcome)?;
             if let Some(index) = instance.index.filter(|_| outcome.success) {
                 outcomes.push((index, outcome));
             }

@@ -6,11 +6,12 @@ use longshore_protocol::{
     chain::{self, ChainId, Document, Instance, OnComplete, OnFailure, StepName, StepRef},
     checkpoint::Checkpoint,
     dead_letter::StoredMessage,
+    encryption::Metadata,
     envelope::{Malformed, MalformedCode},
     event::{DropRecord, Event},
+    serialized::Serialized,
 };
 use longshore_service::instruments::{CHAINS_STARTED, MESSAGES_DROPPED};
-use serde_json::Value;
 
 use crate::{
     backoff::retry_until_answered,
@@ -70,16 +71,18 @@ async fn start_parsed(
         now: context.clock.now(),
     };
     let steps = planner.step_plans();
-    let drop_event = serialize(&Event {
+    let keyring = context.broker.keyring();
+    let drop_event = Event {
         dropped: Some(DropRecord {
             entry_id: job.delivery.entry_id.clone(),
             job_id: id.outcome(),
             at: planner.now,
         }),
         ..Event::default()
-    });
-    let metadata = document.metadata.as_ref();
-    let metadata = metadata.map(|fields| Value::Object(fields.clone()).to_string());
+    };
+    let drop_event = serialize(&drop_event, keyring);
+    let metadata = document.metadata.clone().map(Metadata);
+    let metadata = metadata.and_then(|metadata| serialize(&metadata, keyring));
     let plan = ChainPlan {
         id: &id,
         hash: document.hash(),
@@ -88,7 +91,7 @@ async fn start_parsed(
         max_parallel: document.max_parallel,
         fail_fast: document.fail_fast,
         reply: document.reply.as_ref(),
-        metadata: metadata.as_deref(),
+        metadata: metadata.as_ref().map(Serialized::as_str),
         traceparent: traceparent.as_deref(),
         steps: &steps,
         drop_event: drop_event.as_ref(),

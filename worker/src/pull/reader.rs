@@ -216,7 +216,7 @@ fn dispatch(
     slot: OwnedSemaphorePermit,
 ) {
     let entry_id = delivered.delivery.entry_id.clone();
-    match Job::new(delivered, context.clock.now()) {
+    match Job::new(delivered, context.broker.keyring(), context.clock.now()) {
         Ok(job) => {
             let job = Arc::new(job);
             context.in_flight.insert(&job);

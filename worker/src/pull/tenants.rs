@@ -9,6 +9,7 @@ use longshore_broker::{BrokerError, DeliveredEntry, QueueReader, TenantEntry};
 use longshore_config::Config;
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    encryption::Keyring,
     envelope::{MAX_FIELDS, tenant_of},
     id::{JobId, QueueName},
 };
@@ -22,17 +23,18 @@ pub(super) async fn sort_new_entries(
     context: &Context,
 ) -> Result<Vec<DeliveredEntry>, BrokerError> {
     let config = context.policy().config.clone();
+    let keyring = context.broker.keyring();
     let now = context.clock.now();
     let (refused, sortable): (Vec<_>, Vec<_>) = delivered
         .into_iter()
-        .partition(|entry| entry.forged || entry.message.fields.len() > MAX_FIELDS);
+        .partition(|entry| is_to_refuse(entry, keyring));
     let mut by_queue: BTreeMap<QueueName, Vec<TenantEntry>> = BTreeMap::new();
     for entry in sortable {
         let queue = entry.delivery.queue.clone();
         by_queue
             .entry(queue)
             .or_default()
-            .push(with_tenant(entry, &config, now));
+            .push(with_tenant(entry, &config, keyring, now));
     }
     for (queue, sorted) in by_queue {
         reader.park_by_tenant(&queue, &sorted).await?;
@@ -40,7 +42,21 @@ pub(super) async fn sort_new_entries(
     Ok(refused)
 }
 
-fn with_tenant(entry: DeliveredEntry, config: &Config, now: DateTime<Utc>) -> TenantEntry {
+/// Whether an entry never becomes a job. With keys that includes one that cannot be stored encrypted.
+fn is_to_refuse(entry: &DeliveredEntry, keyring: &Keyring) -> bool {
+    let cannot_be_stored = keyring.is_on() && entry.delivery.stored.is_none();
+    entry.forged
+        || entry.unopened.is_some()
+        || entry.message.fields.len() > MAX_FIELDS
+        || cannot_be_stored
+}
+
+fn with_tenant(
+    entry: DeliveredEntry,
+    config: &Config,
+    keyring: &Keyring,
+    now: DateTime<Utc>,
+) -> TenantEntry {
     let tenant = tenant_of(&entry.message)
         .map(Cow::into_owned)
         .unwrap_or_default();
@@ -48,10 +64,10 @@ fn with_tenant(entry: DeliveredEntry, config: &Config, now: DateTime<Utc>) -> Te
     let id = JobId::from_entry(&entry.delivery.entry_id);
     let checkpoint = entry.checkpoint.or_else(|| {
         let received = received_at(&entry.delivery.entry_id, now);
-        serialize(&Checkpoint::fresh(id.clone(), received))
+        serialize(&Checkpoint::fresh(id.clone(), received), keyring)
     });
     TenantEntry {
-        entry: entry.delivery.entry,
+        delivery: entry.delivery,
         id,
         weight: config.tenants.weight(&tenant),
         tenant,

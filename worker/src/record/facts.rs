@@ -4,8 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use longshore_protocol::{
     call::Answer,
     dead_letter::{DeadLetter, StoredMessage},
+    encryption::{Content, Keyring},
     envelope::Envelope,
-    event::{DeadLetterRecord, JobRecord},
+    event::{AttemptRecord, DeadLetterRecord, Event, JobRecord},
     outcome::Outcome,
     serialized::Serialized,
     state::JobState,
@@ -137,10 +138,27 @@ fn milliseconds(time: TimeDelta) -> u64 {
     u64::try_from(time.num_milliseconds()).unwrap_or(0)
 }
 
-/// Serializes a fact. Every fact of ours has a JSON form; should one not, the step continues without it instead
-/// of failing.
-pub(crate) fn serialize<T: serde::Serialize>(fact: &T) -> Option<Serialized<T>> {
-    serialized(Serialized::new(fact))
+/// Serializes a fact as it is stored: with keys, its content is encrypted. Every fact of ours has a JSON form; should one
+/// not, the step continues without it instead of failing.
+pub(crate) fn serialize<T: serde::Serialize + Content>(
+    fact: &T,
+    keyring: &Keyring,
+) -> Option<Serialized<T>> {
+    let stored = keyring.sealed(fact).inspect_err(|error| {
+        tracing::error!("record not stored: {error}; the step continues without it");
+    });
+    serialized(Serialized::new(&*stored.ok()?))
+}
+
+/// Serializes the event that records an attempt alone, as it is stored.
+pub(crate) fn serialize_attempt(
+    attempt: &AttemptRecord,
+    keyring: &Keyring,
+) -> Option<Serialized<Event>> {
+    let stored = keyring.sealed(attempt).inspect_err(|error| {
+        tracing::error!("attempt not stored: {error}; the step continues without it");
+    });
+    serialized(Event::serialize_attempt(&*stored.ok()?))
 }
 
 /// The same for a fact that was serialized from its parts.

@@ -17,7 +17,7 @@ use longshore_protocol::{
     serialized::Serialized,
 };
 
-use super::serialized;
+use super::serialize_attempt;
 
 /// How long an attempt is remembered while Redis is up. More than the two seconds that an AOF which is synced every
 /// second can lack, and than the usual lag of a replica.
@@ -56,6 +56,10 @@ impl RecentAttempts {
         let Some(attempts) = self.lost_by(&run, Instant::now()) else {
             return Ok(());
         };
+        let attempts: Vec<Serialized<Event>> = attempts
+            .iter()
+            .filter_map(|attempt| serialize_attempt(attempt, broker.keyring()))
+            .collect();
         for page in attempts.chunks(PAGE) {
             broker.events().append(page).await?;
         }
@@ -67,8 +71,8 @@ impl RecentAttempts {
         Ok(())
     }
 
-    /// The events to record again; `None` if the server did not restart.
-    fn lost_by(&self, run: &str, now: Instant) -> Option<Vec<Serialized<Event>>> {
+    /// The attempts to record again; `None` if the server did not restart.
+    fn lost_by(&self, run: &str, now: Instant) -> Option<Vec<AttemptRecord>> {
         let mut state = self.lock();
         if state.run.as_deref().is_none_or(|known| known == run) {
             state.run.get_or_insert_with(|| run.to_owned());
@@ -82,11 +86,7 @@ impl RecentAttempts {
             return None;
         }
         let attempts = state.attempts.iter();
-        Some(
-            attempts
-                .filter_map(|(_, attempt)| serialized(Event::serialize_attempt(attempt)))
-                .collect(),
-        )
+        Some(attempts.map(|(_, attempt)| attempt.clone()).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

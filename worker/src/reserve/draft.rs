@@ -62,7 +62,7 @@ impl<'d> DraftContext<'d> {
     pub(super) fn checkpoint_to_park(&self, for_capacity: bool) -> Option<Serialized<Checkpoint>> {
         let mut checkpoint = self.checkpoint.clone().moved();
         checkpoint.waited |= for_capacity;
-        serialize(&checkpoint)
+        serialize(&checkpoint, self.context.broker.keyring())
     }
 
     pub(super) fn draft(&self, usable: &Usable<'_>, decision: Option<&DecisionRecord>) -> Draft {

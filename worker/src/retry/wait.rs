@@ -57,7 +57,7 @@ pub(crate) async fn record_open_attempt(
         let Some(record) = job.close_attempt() else {
             return ControlFlow::Continue(false);
         };
-        let now = context.clock.now();
+        let (now, keyring) = (context.clock.now(), context.broker.keyring());
         let mut progress = job.progress();
         progress.checkpoint.next_attempt_at = (due > now).then_some(due);
         let end = JobEnd {
@@ -71,14 +71,14 @@ pub(crate) async fn record_open_attempt(
         let (attempt, mut event) = (record.attempt_id, Event::default());
         event.job = Some(job_record(job, &progress, JobState::Retryable, now, &end));
         event.attempt = Some(record);
-        let serialized = serialize(&event);
+        let serialized = serialize(&event, keyring);
         if let Some(attempt) = event.into_labelled_attempt() {
             progress.keep_until_acknowledged(attempt);
         }
         (
             attempt,
             serialized,
-            serialize(&progress.checkpoint),
+            serialize(&progress.checkpoint, keyring),
             progress.concurrency().cloned(),
             progress.consumed,
         )

@@ -37,7 +37,7 @@ pub(super) async fn end_job(
     discard: Option<&Discard>,
     context: &Context,
 ) -> Fence {
-    let mut payload = end_payload(job, attempt, state, end, discard, context.clock.now());
+    let mut payload = end_payload(job, attempt, state, end, discard, context);
     let reply = job.reply_to(&context.policy().config.limits);
     if let Some(answer) = end.answer {
         payload.spawned_jobs = spawned_jobs(job, &answer.output, context);
@@ -133,8 +133,9 @@ fn end_payload(
     state: JobState,
     end: &JobEnd<'_>,
     discard: Option<&Discard>,
-    now: DateTime<Utc>,
+    context: &Context,
 ) -> EndPayload {
+    let (now, keyring) = (context.clock.now(), context.broker.keyring());
     let mut progress = job.progress();
     let mut record = job_record(job, &progress, state, now, end);
     let dead_letter = discard.map(|discard| dead_letter(job, &progress, discard, now));
@@ -148,7 +149,7 @@ fn end_payload(
     let outcome = if id_is_foreign {
         None
     } else {
-        serialize(&outcome(&record, &progress, end, now))
+        serialize(&outcome(&record, &progress, end, now), keyring)
     };
     let envelope = progress.envelope.as_deref();
     let mut payload = EndPayload {
@@ -166,7 +167,7 @@ fn end_payload(
         spawned_jobs: Vec::new(),
         dead_letter: dead_letter
             .as_ref()
-            .and_then(|letter| Some((letter.record.id.clone(), serialize(letter)?))),
+            .and_then(|letter| Some((letter.record.id.clone(), serialize(letter, keyring)?))),
     };
     let event = Event {
         job: (!id_is_foreign).then_some(record),
@@ -174,7 +175,7 @@ fn end_payload(
         dead: dead_letter.map(|letter| letter.record),
         ..Event::default()
     };
-    payload.event = serialize(&event);
+    payload.event = serialize(&event, keyring);
     if let Some(attempt) = event.into_labelled_attempt() {
         progress.keep_until_acknowledged(attempt);
     }

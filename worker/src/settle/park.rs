@@ -5,6 +5,7 @@ use longshore_broker::{Consumed, ParkForPause, ParkUntil, Parked, Paused};
 use longshore_policy::pause::{PausedLane, order};
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    encryption::Keyring,
     envelope::Concurrency,
     event::{AttemptRecord, Event},
     id::{AttemptId, JobId},
@@ -33,7 +34,15 @@ pub(super) async fn park_until(
         WaitsFor::Retry | WaitsFor::Platform => JobState::Retryable,
     };
     let now = context.clock.now();
-    let payload = park_payload(job, &mut job.progress(), attempt, state, Some(due), now);
+    let keyring = context.broker.keyring();
+    let payload = park_payload(
+        job,
+        &mut job.progress(),
+        attempt,
+        (state, Some(due)),
+        now,
+        keyring,
+    );
     let parking = ParkUntil {
         attempt: payload.attempt,
         event: payload.event.as_ref(),
@@ -70,7 +79,8 @@ pub(super) async fn park_paused(
         let received_ms = checkpoint.enqueued_at.timestamp_millis();
         let order = order(received_ms, &checkpoint.id, &job.delivery.entry_id);
         let now = context.clock.now();
-        let payload = park_payload(job, &mut progress, attempt, state, None, now);
+        let keyring = context.broker.keyring();
+        let payload = park_payload(job, &mut progress, attempt, (state, None), now, keyring);
         (payload, order)
     };
     let pausing = ParkForPause {
@@ -105,9 +115,9 @@ fn park_payload(
     job: &Job,
     progress: &mut Progress,
     attempt: Option<&AttemptRecord>,
-    state: JobState,
-    due: Option<DateTime<Utc>>,
+    (state, due): (JobState, Option<DateTime<Utc>>),
     now: DateTime<Utc>,
+    keyring: &Keyring,
 ) -> ParkPayload {
     let end = JobEnd {
         due,
@@ -118,7 +128,7 @@ fn park_payload(
         attempt: attempt.cloned(),
         ..Event::default()
     };
-    let serialized = serialize(&event);
+    let serialized = serialize(&event, keyring);
     if let Some(attempt) = event.into_labelled_attempt() {
         progress.keep_until_acknowledged(attempt);
     }
@@ -126,7 +136,7 @@ fn park_payload(
         id: progress.checkpoint.id.clone(),
         attempt: progress.ending_attempt(attempt),
         event: serialized,
-        checkpoint: serialize(&progress.checkpoint.clone().moved()),
+        checkpoint: serialize(&progress.checkpoint.clone().moved(), keyring),
         concurrency: progress.concurrency().cloned(),
         consumed: progress.consumed,
     }

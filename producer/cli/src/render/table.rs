@@ -7,6 +7,7 @@ use std::{borrow::Cow, fmt};
 
 pub(crate) use comfy_table::Color;
 use comfy_table::{CellAlignment, ColumnConstraint, Width as Fixed, presets};
+use longshore_protocol::encryption::describe_encrypted;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::text::grouped;
@@ -102,7 +103,7 @@ pub(crate) struct Cell {
 impl Cell {
     pub(crate) fn new(text: impl fmt::Display) -> Self {
         Self {
-            text: text.to_string(),
+            text: describe_encrypted(&text.to_string()).into_owned(),
             color: None,
         }
     }

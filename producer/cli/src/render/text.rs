@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal as _};
 
+use longshore_protocol::encryption::describe_encrypted;
+
 /// Maximum characters of a short text in a cell.
 const CELL: usize = 60;
 
@@ -40,6 +42,8 @@ pub(crate) fn excerpt(text: &str, longest: usize) -> String {
 }
 
 fn cut(text: &str, longest: usize, map: impl FnMut(char) -> char) -> String {
+    // Before it is cut: the name of the key is what is worth reading.
+    let text = describe_encrypted(text);
     let mut chars = text.chars();
     let mut start: String = chars.by_ref().take(longest).map(map).collect();
     if chars.next().is_some() {

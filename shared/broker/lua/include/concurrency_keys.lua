@@ -34,9 +34,8 @@ local function take_key_slot(job, slots)
     return 'ok'
   end
   if job.checkpoint == '' then return 'waits' end
-  if not park(job.stream, job.queue, job.entry, job.id, 'key:' .. job.key, job.checkpoint) then
-    return 'gone'
-  end
+  local lane = 'key:' .. job.key
+  if not park(job.stream, job.queue, job.entry, job.id, lane, job.checkpoint, job.message) then return 'gone' end
   redis.call('RPUSH', NS .. ':lane:key:' .. job.key, job.entry_id)
   remove_entries(job.stream, {job.entry})
   forget_entry(job.entry_id)

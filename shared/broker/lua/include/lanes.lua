@@ -32,9 +32,11 @@ local function append_fields(record, stream, entry)
 end
 
 -- Stores an entry's job for a lane; false when the entry is gone or too large to be a job. The entry itself stays.
-local function park(stream, queue, entry, id, lane, checkpoint)
+-- `message` is stored instead of the entry's fields: a JSON list of names and values in turn, encrypted ('' = none).
+local function park(stream, queue, entry, id, lane, checkpoint, message)
   local record = {base_queue(queue), lane, checkpoint, id}
   if not append_fields(record, stream, entry) then return false end
+  if message ~= '' then record = {record[1], lane, checkpoint, id, unpack(cjson.decode(message))} end
   local entry_id = entry_id_of(queue, entry)
   redis.call('HSET', NS .. ':parked', entry_id, cmsgpack.pack(record))
   index_entry(NS .. ':parked:ids', id, entry_id)

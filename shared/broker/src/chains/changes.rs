@@ -18,7 +18,7 @@ use longshore_protocol::{
 
 use super::{FAILED_PAGE, FailedStep};
 use crate::{
-    BrokerError, Chains, Delivery, Fence, checkpoint_json,
+    Broker, BrokerError, Chains, Delivery, Fence,
     deliveries::{flag, reply_argument},
     scripts,
 };
@@ -165,6 +165,7 @@ impl Chains<'_> {
         plan: &ChainPlan<'_>,
     ) -> Result<ChainStarted, BrokerError> {
         let prepared_key = self.broker.keys.prepared_chain(&delivery.entry_id);
+        let document = self.broker.stored_chain(plan.document)?;
         loop {
             let prepared = self.prepare_steps(delivery, &prepared_key, plan.steps);
             if prepared.await? == Fence::Lost {
@@ -186,7 +187,7 @@ impl Chains<'_> {
                 .arg(plan.id.as_str())
                 .arg(plan.hash.as_str())
                 .arg(&prepared_key)
-                .arg(plan.document)
+                .arg(&*document)
                 .arg(plan.name.unwrap_or_default())
                 .arg(
                     plan.max_parallel
@@ -241,8 +242,8 @@ impl Chains<'_> {
                     .map(|(name, strict)| format!("{name}{}", flag(*strict, "!")))
                     .collect();
                 call.arg(step.name.as_ref().map_or("!", StepName::as_str))
-                    .arg(checkpoint_json(&step.checkpoint)?)
-                    .arg(&step.message)
+                    .arg(self.broker.checkpoint_json(&step.checkpoint)?)
+                    .arg(&*self.broker.stored_job(&step.message)?)
                     .arg(step.on_failure.as_str())
                     .arg(
                         step.min_success
@@ -276,7 +277,7 @@ impl Chains<'_> {
                 .arg(chain.as_str());
             for checkpoint in part {
                 call.arg(Instance::item(step.clone(), index).to_string())
-                    .arg(checkpoint_json(checkpoint)?);
+                    .arg(self.broker.checkpoint_json(checkpoint)?);
                 index = index.saturating_add(1);
             }
             let reply: String = self.broker.run(&call).await?;
@@ -400,13 +401,16 @@ pub struct SpawnedJob {
 
 impl SpawnedJob {
     /// The list of [checkpoint, message] that `settle.lua` reads; empty if there are no jobs.
-    pub(crate) fn to_lua_argument(jobs: &[Self]) -> Result<String, BrokerError> {
+    pub(crate) fn to_lua_argument(jobs: &[Self], broker: &Broker) -> Result<String, BrokerError> {
         if jobs.is_empty() {
             return Ok(String::new());
         }
         let pairs = jobs
             .iter()
-            .map(|job| Ok((checkpoint_json(&job.checkpoint)?, job.message.as_str())))
+            .map(|job| {
+                let checkpoint = broker.checkpoint_json(&job.checkpoint)?;
+                Ok((checkpoint, broker.stored_job(&job.message)?))
+            })
             .collect::<Result<Vec<_>, BrokerError>>()?;
         serde_json::to_string(&pairs)
             .map_err(|error| BrokerError::not_serializable("list of spawned jobs", error))

@@ -137,7 +137,8 @@ impl Deliveries<'_> {
             .map_err(|source| self.broker.failed(source))?;
         let journaled = value.and_then(|value| JournaledAttempt::parse(entry_id.clone(), &value));
         let event = journaled.and_then(|journaled| journaled.event_if_lost.parse().ok());
-        Ok(event.and_then(|event| event.attempt))
+        let attempt = event.and_then(|event| event.attempt);
+        Ok(attempt.map(|attempt| self.broker.keyring().opened(attempt)))
     }
 
     /// The journaled attempt of an entry: its id (`-` between attempts) and its worker.

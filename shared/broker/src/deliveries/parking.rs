@@ -118,7 +118,8 @@ impl Deliveries<'_> {
             .arg(parking.due.timestamp_millis())
             .arg(concurrency_key(parking.concurrency))
             .arg(Serialized::argument(parking.checkpoint))
-            .arg(parking.consumed.to_lua_argument());
+            .arg(parking.consumed.to_lua_argument())
+            .arg(delivery.stored_argument());
         let reply: String = self.broker.run(&call).await?;
         Parked::from_reply(&reply)
     }
@@ -138,7 +139,8 @@ impl Deliveries<'_> {
             .arg(pausing.order)
             .arg(concurrency_key(pausing.concurrency))
             .arg(Serialized::argument(pausing.checkpoint))
-            .arg(pausing.consumed.to_lua_argument());
+            .arg(pausing.consumed.to_lua_argument())
+            .arg(delivery.stored_argument());
         let reply: String = self.broker.run(&call).await?;
         Paused::from_reply(&reply)
     }

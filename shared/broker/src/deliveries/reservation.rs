@@ -192,7 +192,8 @@ impl Deliveries<'_> {
             .arg(concurrency_limit(reservation.concurrency))
             .arg(Serialized::argument(reservation.checkpoint_for_key))
             .arg(Serialized::argument(reservation.checkpoint_for_limit))
-            .arg(flag(reservation.waited, "1"));
+            .arg(flag(reservation.waited, "1"))
+            .arg(delivery.stored_argument());
         for candidate in reservation.candidates {
             let entry = JournalEntry {
                 attempt: Some(reservation.attempt),

@@ -2,12 +2,16 @@
 
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    encryption::PREFIX,
     envelope::RawMessage,
     id::{EntryId, JobId, QueueName},
 };
 use redis::Value;
 
 use crate::{BrokerError, Lanes, milliseconds, scripts};
+
+/// How the lane of a tenant begins.
+const TENANT_LANE: &[u8] = b"tenant:";
 
 /// A parked job.
 #[derive(Debug, Clone)]
@@ -86,10 +90,10 @@ impl Lanes<'_> {
         Ok(Some(ParkedJob {
             entry_id: entry_id.clone(),
             queue,
-            checkpoint,
+            checkpoint: self.broker.keyring().opened(checkpoint),
             due_ms: due.parse().ok().map(milliseconds),
             lane,
-            message: RawMessage { fields },
+            message: self.broker.opened_message(RawMessage { fields }).0,
         }))
     }
 
@@ -110,7 +114,8 @@ impl Lanes<'_> {
     }
 
     /// The entries of parked jobs whose messages contain `text`, among about the first `most` bytes of all parked
-    /// jobs; and whether all were searched. Jobs that are parked by tenant are not found by their own ids.
+    /// jobs; and whether all were searched. Jobs that are parked by tenant are not found by their own ids, and those of
+    /// them that are encrypted cannot be searched.
     pub async fn find_parked_containing(
         self,
         text: &str,
@@ -119,6 +124,7 @@ impl Lanes<'_> {
         let key = self.broker.keys().parked();
         let mut connection = self.broker.pooled().await?;
         let (mut cursor, mut seen, mut found) = (0_u64, 0, Vec::new());
+        let mut is_readable = true;
         loop {
             let (next, rows): (u64, Value) = redis::cmd("HSCAN")
                 .arg(&key)
@@ -134,11 +140,13 @@ impl Lanes<'_> {
                 seen += record.len();
                 if holds(&record, text.as_bytes()) {
                     found.push(EntryId::from_stored(&entry_id));
+                } else if holds(&record, TENANT_LANE) && holds(&record, PREFIX.as_bytes()) {
+                    is_readable = false;
                 }
             }
             cursor = next;
             if cursor == 0 || seen >= most {
-                return Ok((found, cursor == 0));
+                return Ok((found, cursor == 0 && is_readable));
             }
         }
     }

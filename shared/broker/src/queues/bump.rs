@@ -6,7 +6,7 @@ use longshore_protocol::{
     id::{EntryId, JobId},
 };
 
-use crate::{BrokerError, Queues, checkpoint_json, scripts};
+use crate::{BrokerError, Queues, scripts};
 
 /// The result of bumping a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Queues<'_> {
         call.arg(self.broker.keys().prefix())
             .arg(queue)
             .arg(entry)
-            .arg(checkpoint_json(&fresh)?);
+            .arg(self.broker.checkpoint_json(&fresh)?);
         let reply: String = self.broker.run(&call).await?;
         Bumped::from_reply(&reply)
     }

@@ -6,7 +6,7 @@ use longshore_protocol::{
     id::{EntryId, JobId, QueueName},
 };
 
-use crate::{BrokerError, Queues, checkpoint_json, scripts};
+use crate::{BrokerError, Queues, scripts};
 
 /// The most jobs of one call: each may have a message of 1 MiB.
 const MOST_JOBS: usize = 100;
@@ -35,7 +35,9 @@ impl Queues<'_> {
                 let (queue, entry) = entry_id.parts();
                 let received = entry_id.received_at().unwrap_or_else(local_time);
                 let fresh = Checkpoint::fresh(JobId::from_entry(entry_id), received);
-                call.arg(queue).arg(entry).arg(checkpoint_json(&fresh)?);
+                call.arg(queue)
+                    .arg(entry)
+                    .arg(self.broker.checkpoint_json(&fresh)?);
             }
             let replies: Vec<String> = self.broker.run(&call).await?;
             for reply in &replies {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use longshore_policy::queues::{QueueOrder, QueueShare};
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    encryption::UnopenedField,
     envelope::RawMessage,
     id::{EntryId, JobId, QueueName, WorkerId},
     keys::{CHECKPOINT_FIELD, WORKERS_GROUP},
@@ -30,8 +31,10 @@ const MOST_BYTES: usize = 8 << 20;
 pub struct DeliveredEntry {
     /// The worker's hold on it.
     pub delivery: Delivery,
-    /// The message, as its producer wrote it.
+    /// The message, as its producer wrote it; what was encrypted is decrypted.
     pub message: RawMessage,
+    /// The first field that no key decrypts.
+    pub unopened: Option<UnopenedField>,
     /// How many workers died while they ran this entry.
     pub crashes: u32,
     /// How many workers died with this entry before they began it.
@@ -54,8 +57,7 @@ pub enum EntrySource {
 /// An entry to park by tenant.
 #[derive(Debug, Clone)]
 pub struct TenantEntry {
-    /// The entry's id in the queue's stream.
-    pub entry: String,
+    pub delivery: Delivery,
     /// The id to park the job under.
     pub id: JobId,
     /// The tenant; empty = none.
@@ -166,11 +168,12 @@ impl QueueReader {
             .arg(queue.as_str())
             .arg(self.worker.as_str());
         for one in entries {
-            call.arg(&one.entry)
+            call.arg(&one.delivery.entry)
                 .arg(one.id.as_str())
                 .arg(&one.tenant)
                 .arg(one.weight)
-                .arg(Serialized::argument(one.checkpoint.as_ref()));
+                .arg(Serialized::argument(one.checkpoint.as_ref()))
+                .arg(one.delivery.stored_argument());
         }
         call.invoke_async(&mut self.connection)
             .await
@@ -213,12 +216,13 @@ impl QueueReader {
                 delivery,
                 forged: with_field && checkpoint.is_none(),
                 message: without_checkpoint_field(fields),
+                unopened: None,
                 crashes,
                 unbegun,
                 checkpoint,
             })
         };
-        Ok(rows.into_iter().filter_map(delivered).collect())
+        self.opened(rows.into_iter().filter_map(delivered).collect())
     }
 
     async fn read_streams(
@@ -268,6 +272,7 @@ impl QueueReader {
                     delivery: self.delivery(&queue, entry),
                     forged: false,
                     message: RawMessage { fields },
+                    unopened: None,
                     crashes: 0,
                     unbegun: 0,
                     checkpoint: None,
@@ -275,7 +280,7 @@ impl QueueReader {
             }
         }
         self.read_checkpoints(&mut delivered).await?;
-        Ok(delivered)
+        self.opened(delivered)
     }
 
     /// Reads the checkpoints of entries with the server's field.
@@ -319,7 +324,21 @@ impl QueueReader {
             entry_id: EntryId::new(queue, &entry),
             entry,
             worker: self.worker.clone(),
+            stored: None,
         }
+    }
+
+    /// Decrypts the messages, and prepares what parking stores of them.
+    fn opened(
+        &self,
+        mut delivered: Vec<DeliveredEntry>,
+    ) -> Result<Vec<DeliveredEntry>, BrokerError> {
+        for one in &mut delivered {
+            let message = std::mem::take(&mut one.message);
+            (one.message, one.unopened) = self.broker.opened_message(message);
+            one.delivery.stored = self.broker.parked_form(&one.message)?;
+        }
+        Ok(delivered)
     }
 }
 

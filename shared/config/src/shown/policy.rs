@@ -32,6 +32,20 @@ pub(crate) fn keywords(config: &Config) -> Vec<(String, String)> {
     only_set(config, lines)
 }
 
+/// The keys that encrypt what is stored, without their values.
+pub(crate) fn encryption_keys(config: &Config) -> Vec<(String, String)> {
+    let keys = config.keyring.key_ids();
+    keys.map(|id| (format!("encryption.keys.{id}"), "set".to_owned()))
+        .collect()
+}
+
+/// The key that encrypts.
+pub(crate) fn encryption_current(config: &Config) -> Vec<(String, String)> {
+    let current = config.keyring.current().map(ToString::to_string);
+    let shown = current.unwrap_or_else(|| "none: nothing is encrypted".to_owned());
+    vec![("encryption.current".to_owned(), shown)]
+}
+
 /// The words for tiers that are set.
 pub(crate) fn tiers(config: &Config) -> Vec<(String, String)> {
     let tiers = config.routing.tiers.iter();

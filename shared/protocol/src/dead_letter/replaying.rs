@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{DeadLetter, StoredDeadLetter};
 use crate::{
     checkpoint::Checkpoint,
+    encryption::Keyring,
     envelope::{MessageLimits, RawMessage, parse},
     event::{DeadLetterEnd, DeadLetterResolution, Event, JobRecord},
     id::{EntryId, JobId, QueueName},
@@ -32,13 +33,14 @@ pub struct PreparedReplay {
 }
 
 impl PreparedReplay {
-    /// Prepares a dead letter; `None` if its message was stored truncated.
+    /// Prepares a dead letter, encrypted again if there are keys; `None` if its message was stored truncated.
     pub fn new(
         (died_ms, letter, _): &StoredDeadLetter,
         limits: &MessageLimits,
+        keyring: &Keyring,
         now: DateTime<Utc>,
     ) -> Option<Self> {
-        let message = RawMessage {
+        let mut message = RawMessage {
             fields: letter.message.fields()?,
         };
         let checkpoint = letter.checkpoint.clone().replayed();
@@ -52,14 +54,15 @@ impl PreparedReplay {
             }),
             ..Event::default()
         };
+        keyring.seal_message(&mut message).ok()?;
         Some(Self {
             entry_id: letter.record.entry_id.clone(),
             id: letter.record.id.clone(),
             died_ms: *died_ms,
             queue: letter.record.queue.clone(),
             // Both have only text keys, so neither fails to serialize.
-            checkpoint: Serialized::new(&checkpoint).ok()?,
-            event: Serialized::new(&event).ok()?,
+            checkpoint: Serialized::new(&*keyring.sealed(&checkpoint).ok()?).ok()?,
+            event: Serialized::new(&*keyring.sealed(&event).ok()?).ok()?,
             fields: message.fields,
         })
     }
@@ -125,7 +128,13 @@ mod tests {
 
     fn event_of(letter: &DeadLetter) -> Event {
         let standing = (5, letter.clone(), String::new());
-        let ready = PreparedReplay::new(&standing, &MessageLimits::default(), NOW).unwrap();
+        let ready = PreparedReplay::new(
+            &standing,
+            &MessageLimits::default(),
+            &Keyring::default(),
+            NOW,
+        )
+        .unwrap();
         ready.event.parse().unwrap()
     }
 
@@ -176,6 +185,14 @@ mod tests {
         let mut dead = letter("7-0", &[]);
         dead.message = StoredMessage::head(&[]);
         let standing = (5, dead, String::new());
-        assert!(PreparedReplay::new(&standing, &MessageLimits::default(), NOW).is_none());
+        assert!(
+            PreparedReplay::new(
+                &standing,
+                &MessageLimits::default(),
+                &Keyring::default(),
+                NOW
+            )
+            .is_none()
+        );
     }
 }

@@ -9,6 +9,7 @@ use longshore_protocol::{
     dead_letter::{
         DeadLetterCursor, DeadLetterOrder, DeadLetterQuery, PreparedReplay, StoredDeadLetter,
     },
+    encryption::Keyring,
     envelope::MessageLimits,
     id::JobId,
 };
@@ -44,11 +45,12 @@ impl ReplayTally {
         &mut self,
         dead_letters: &[StoredDeadLetter],
         limits: &MessageLimits,
+        keyring: &Keyring,
     ) -> Vec<PreparedReplay> {
         let now = local_time();
         let mut ready = Vec::with_capacity(dead_letters.len());
         for dead_letter in dead_letters {
-            if let Some(replay) = PreparedReplay::new(dead_letter, limits, now) {
+            if let Some(replay) = PreparedReplay::new(dead_letter, limits, keyring, now) {
                 ready.push(replay);
             } else {
                 self.skipped += 1;
@@ -152,6 +154,7 @@ fn stream_batches(
         .and_then(|rate| usize::try_from(rate.get()).ok())
         .map_or(PAGE, |rate| rate.min(PAGE));
     let mut pages = stream_pages(bulk, page, broker.clone());
+    let keyring = broker.keyring().clone();
     let (sender, batches) = mpsc::channel(2);
     task::spawn("replay preparation", async move {
         while let Some(page) = pages.recv().await {
@@ -163,7 +166,7 @@ fn stream_batches(
                 Ok(page) => page
                     .found
                     .chunks(BATCH)
-                    .filter_map(|chunk| prepare_batch(chunk, &page, &limits))
+                    .filter_map(|chunk| prepare_batch(chunk, &page, &limits, &keyring))
                     .map(Ok)
                     .collect(),
                 Err(error) => vec![Err(error)],
@@ -182,10 +185,11 @@ fn prepare_batch(
     chunk: &[StoredDeadLetter],
     page: &DeadLetterPage<StoredDeadLetter>,
     limits: &MessageLimits,
+    keyring: &Keyring,
 ) -> Option<Batch> {
     let mut skipped = ReplayTally::default();
     let (died_ms, dead_letter, _) = chunk.last()?;
-    let ready = skipped.prepare(chunk, limits);
+    let ready = skipped.prepare(chunk, limits, keyring);
     Some(Batch {
         ready,
         last: DeadLetterCursor {

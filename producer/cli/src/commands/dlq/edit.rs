@@ -75,11 +75,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
         return Err(CommandError::Input(format!("{rejection}{kept}")));
     }
-    let after = serde_json::to_string(&dead_letter).map_err(|error| {
-        CommandError::Input(format!(
-            "dead letter `{id}` cannot be written as JSON: {error}"
-        ))
-    })?;
+    let unwritable = |error: &dyn std::error::Error| {
+        CommandError::Input(format!("dead letter `{id}` cannot be stored: {error}"))
+    };
+    let stored = broker.keyring().sealed(&dead_letter);
+    let stored = stored.map_err(|error| unwritable(&error))?;
+    let after = serde_json::to_string(&*stored).map_err(|error| unwritable(&error))?;
     let entry_id = &dead_letter.record.entry_id;
     let dead_letters = broker.dead_letters();
     if !dead_letters.replace(entry_id, &before, &after).await? {

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     dead_letter::{DeadLetterFilter, DeadLetterOrder, DeadLetterQuery},
+    encryption::Keyring,
     id::QueueName,
 };
 
@@ -45,6 +46,13 @@ impl Filter {
     /// Whether no filter is given.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Says which of the filters find nothing that is encrypted.
+    pub(super) fn note_encrypted(&self, keyring: &Keyring) {
+        if self.error.is_some() {
+            options::note_encrypted_search("--error", keyring);
+        }
     }
 
     /// The query. It ends at `now_ms`: a replayed job that becomes a dead letter again must not be replayed

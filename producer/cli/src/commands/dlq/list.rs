@@ -68,6 +68,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let broker = session.broker().await?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     let now_ms = broker.server().time_ms().await?;
+    arguments.filter.note_encrypted(broker.keyring());
     let query = DeadLetterQuery {
         after: arguments.after,
         ..arguments.filter.query(DeadLetterOrder::NewestFirst, now_ms)

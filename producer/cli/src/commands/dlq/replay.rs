@@ -71,7 +71,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Selected::Named(dead_letters, all) => {
             let mut tally = ReplayTally::default();
             let mut pace = rate.map(Pace::new);
-            let ready = tally.prepare(&dead_letters, &session.config.limits);
+            let ready = tally.prepare(&dead_letters, &session.config.limits, broker.keyring());
             let mut rest: &[PreparedReplay] = &ready;
             while !rest.is_empty() {
                 let batch = rest.len().min(BATCH);

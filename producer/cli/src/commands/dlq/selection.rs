@@ -71,6 +71,7 @@ impl Selection {
             return find_named(broker, &self.ids).await;
         }
         let now_ms = broker.server().time_ms().await?;
+        self.filter.note_encrypted(broker.keyring());
         let query = self
             .filter
             .clone()

@@ -225,6 +225,13 @@ impl From<JobRow> for Row {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let keyring = &session.config.keyring;
+    if arguments.error.is_some() {
+        options::note_encrypted_search("--error", keyring);
+    }
+    if !arguments.metadata.is_empty() {
+        options::note_encrypted_search("--metadata", keyring);
+    }
     let recorded = match session.ledger().await {
         Ok(ledger) => ledger
             .jobs(&arguments.filter())

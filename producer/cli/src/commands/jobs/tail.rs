@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{EventEntry, EventTail};
 use longshore_client::{JobId, JobState, QueueName};
 use longshore_protocol::{
+    encryption::Keyring,
     event::{AttemptRecord, Event, JobLabels, JobRecord},
     money::Usd,
     state::AttemptOutcome,
@@ -65,7 +66,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             let read = read(&mut tail, session).await;
             let read = outage.tolerate(read, |text| output::note(text))?;
             if let Some(entries) = read {
-                print(&entries, &arguments);
+                print(&entries, &arguments, &session.config.keyring);
             } else {
                 tail = None;
                 tokio::time::sleep(RETRY_EVERY).await;
@@ -92,12 +93,13 @@ async fn read(
     Ok(tail.read(PAGE, WAIT).await?)
 }
 
-fn print(entries: &[EventEntry], arguments: &Arguments) {
+fn print(entries: &[EventEntry], arguments: &Arguments, keyring: &Keyring) {
     for entry in entries {
         let events = entry.texts.iter();
         // Another release may write events that this one cannot parse.
         let events = events.filter_map(|text| serde_json::from_str::<Event>(text).ok());
-        for change in events.filter_map(|event| Change::new(&entry.id, event)) {
+        let changes = events.map(|event| keyring.opened(event));
+        for change in changes.filter_map(|event| Change::new(&entry.id, event)) {
             if !change.fits(arguments) {
                 continue;
             }
