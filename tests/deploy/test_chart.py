@@ -110,6 +110,13 @@ CONTRADICTIONS = {
         ["--set", "worker.podLabels.pool=x"],
         ["worker.podLabels.pool: the chart sets this label itself, because selectors have it: choose another name"],
     ),
+    "a literal key of the encryption": (
+        ["--set", "config.encryption.keys.k1=c2VjcmV0"],
+        [
+            'config.encryption.keys.k1 is a literal key: name a variable, such as "${LONGSHORE_KEY_K1}", and set it by '
+            "envFrom, from a Secret"
+        ],
+    ),
     "two pools of one name": (
         ["--set", "pools[0].name=a,pools[0].queues={x},pools[1].name=a,pools[1].queues={y}"],
         ["pools[a]: two pools have this name"],
@@ -127,6 +134,7 @@ BROKEN = {
     "a bad quantity": (["--set", "worker.resources.limits.memory=1GiB"], ["worker", "resources", "limits", "memory"]),
     "an unknown mode": (["--set", "migrations.mode=job"], ["migrations", "mode"]),
     "a bad queue": (["--set", "pools[0].name=a,pools[0].queues={a b}"], ["pools", "0", "queues", "0"]),
+    "a bad weight": (["--set", "pools[0].name=a,pools[0].queues={a=0}"], ["pools", "0", "queues", "0"]),
     "no queues": (["--set-json", 'pools=[{"name":"a","queues":[]}]'], ["pools", "0", "queues"]),
     "a bad pool name": (["--set", "pools[0].name=A,pools[0].queues={x}"], ["pools", "0", "name"]),
     "a budget that blocks": (
@@ -230,7 +238,7 @@ class Chart(unittest.TestCase):
         self.assertEqual(pods["interactive"]["terminationGracePeriodSeconds"], 180)
         self.assertEqual(pods["bulk"]["terminationGracePeriodSeconds"], 390)
         self.assertEqual(variable(pods["bulk"], "LONGSHORE_CONCURRENCY"), "2000")
-        self.assertEqual(variable(pods["interactive"], "LONGSHORE_QUEUES"), "chat,default")
+        self.assertEqual(variable(pods["interactive"], "LONGSHORE_QUEUES"), "chat=6,default")
 
     def test_only_workers_have_the_keys_of_providers(self):
         for document in chart.render("production"):
