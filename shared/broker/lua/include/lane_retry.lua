@@ -2,8 +2,8 @@
 --
 -- A job is parked in one lane, that of the candidate that had room first by what was known then. `{ns}:lanes:retry` is
 -- a sorted set of reasons to look again, by time (ms): a circuit that closed, a hold of an account or a window that
--- ends, a lane that ran empty, a configuration that a worker applied. release_lanes.lua then releases the first job of each lane, then 2, 4, … until one comes
--- back to its lane.
+-- ends, a lane that ran empty, a configuration that a worker applied. release_lanes.lua then releases the first job of
+-- each lane, then 2, 4, … until one comes back to its lane.
 --
 -- Provides  RECONFIGURED, retry_lanes
 
