@@ -55,7 +55,7 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
     (
         "docs/PROTOCOL.md",
         "import base64, os",
-        "needs a package; a unit test decrypts the value that it makes",
+        "`clients` runs it with the package that it needs",
     ),
     (
         "docs/SIMULATOR.md",

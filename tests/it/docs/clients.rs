@@ -20,6 +20,7 @@ use super::{
     DOCUMENTS,
     blocks::{Block, Kind, blocks},
     checks::repository,
+    exemption,
     reader::Reader,
 };
 use crate::{conformance, test_kit};
@@ -359,7 +360,7 @@ async fn python_prints_answers_that_come_at_once_and_late() {
     for document in DOCUMENTS.into_iter().filter(|document| *document != PAGE) {
         reader.begin();
         for block in blocks(document) {
-            if test_kit::has_a_test(&block) {
+            if exemption(&block).is_some() || test_kit::has_a_test(&block) {
                 continue;
             }
             match block.kind() {
@@ -388,4 +389,33 @@ async fn python_prints_answers_that_come_at_once_and_late() {
     }
     assert!(samples > 0);
     reader.stop().await;
+}
+
+/// The functions that docs/PROTOCOL.md prints make the value that it shows, and read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn python_encrypts_as_the_protocol_says() {
+    const DOCUMENT: &str = "docs/PROTOCOL.md";
+    const CHECK: &str = r#"
+import sys
+key, value = sys.argv[1:]
+plain = '{"prompt":"Name three primary colours."}'
+assert encrypt("job", plain, "k1", key, bytes(range(12))) == value
+assert decrypt("job", value, {"k1": key}) == plain
+assert decrypt("job", encrypt("job", plain, "k1", key), {"k1": key}) == plain
+"#;
+    let mut printed = blocks(DOCUMENT).into_iter();
+    let functions = printed
+        .find(|block| block.text.contains("def encrypt("))
+        .unwrap();
+    let page = std::fs::read_to_string(repository().join(DOCUMENT)).unwrap();
+    let shown = |name: &str| {
+        page.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap()
+    };
+    let output = Command::new(packages().await.join(".venv/bin/python"))
+        .args(["-c", &format!("{}\n{CHECK}", functions.text)])
+        .args([shown("key    "), shown("value  ")])
+        .output();
+    expect_success(ran(&output.await.unwrap()));
 }
