@@ -143,6 +143,37 @@ async fn a_new_budget_knows_what_was_spent_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_raised_by_a_restart_has_room_for_parked_jobs() {
+    let budget = |limit: &str| {
+        format!(
+            "budgets: [{{name: b, scope: overall, limit_usd: {limit}, per: month, kind: hard, at_limit: wait}}]"
+        )
+    };
+    let stack = Stack::start(Options::default()).await.unwrap();
+    configure(&stack, &budget("0.05"));
+    let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
+    complete(&stack, 1, &job()).await;
+    let ids = stack.enqueue(&[job().to_string()]).await.unwrap();
+    eventually("the job waits for the budget", || async {
+        let quota = stack.longshore(&["quota", "--format", "json"]).await?;
+        let quota: Value = serde_json::from_str(&quota.stdout)?;
+        let waiting = quota.pointer("/budgets/0/waiting");
+        anyhow::ensure!(waiting == Some(&json!(1)), "{quota}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    worker.shut_down().await.unwrap();
+    scheduler.shut_down().await.unwrap();
+
+    configure(&stack, &budget("1"));
+    let _programs = (stack.worker().unwrap(), stack.scheduler().unwrap());
+    stack.successes(&ids).await.unwrap();
+    uses(&stack, "0.0805").await;
+    check_books(&stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_in_flight_are_held_and_counted_once() {
     let stack = Stack::start(Options::default()).await.unwrap();
     configure(&stack, "");

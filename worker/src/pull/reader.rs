@@ -11,7 +11,7 @@ use longshore_service::instruments::REDIS_ERRORS;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{return_entry, tenants};
-use crate::{backoff::RECONNECT, context::Context, job::Job};
+use crate::{backoff::RECONNECT, context::Context, job::Job, route::policy::Policy};
 
 /// How long one read blocks, and so the longest time that a drain waits for the reader.
 const READ_BLOCK: Duration = Duration::from_millis(500);
@@ -96,16 +96,20 @@ async fn read_until_failure(
     pauses.refresh(&context.broker).await?;
     return_strays(context).await?;
     let mut strays_returned_at = Instant::now();
-    let mut policy = context.policy();
+    let mut applied: Option<Arc<Policy>> = None;
     let mut read_size = ReadSize::new();
     loop {
-        let current = context.policy();
-        if !Arc::ptr_eq(&policy, &current) {
-            // The new limits may have capacity, also for parked jobs.
+        let policy = context.policy();
+        if applied
+            .as_ref()
+            .is_none_or(|applied| !Arc::ptr_eq(applied, &policy))
+        {
+            // The new limits may have capacity, also for parked jobs. A worker that starts may have other limits than the
+            // one that it replaces.
             context.pull_gate.open();
             context.queue_gates.open();
             context.broker.lanes().retry_all().await?;
-            policy = current;
+            applied = Some(policy);
         }
         if strays_returned_at.elapsed() >= RETURN_STRAYS_EVERY {
             return_strays(context).await?;
