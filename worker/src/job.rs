@@ -8,7 +8,7 @@ use longshore_protocol::{
     checkpoint::{Checkpoint, PastAttempt},
     encryption::{Keyring, UnopenedField},
     envelope::{Concurrency, Envelope, MessageLimits, RawMessage, reply_to},
-    event::{AttemptRecord, JobLabels},
+    event::{AttemptRecord, Event, JobLabels},
     id::{AttemptId, EntryId, JobId},
     money::Usd,
     reply::ReplyTo,
@@ -25,7 +25,7 @@ pub(crate) struct Job {
     pub(crate) delivery: Delivery,
     /// The id of its receipt: the entry that the producer enqueued, whatever lanes the job has left since.
     pub(crate) receipt: JobId,
-    pub(crate) message: RawMessage,
+    pub(crate) message: Arc<RawMessage>,
     /// The first field of the message that no key decrypts.
     pub(crate) unopened: Option<UnopenedField>,
     /// Whether the message carries a reserved field that only the server may write.
@@ -172,13 +172,15 @@ impl Progress {
         }
     }
 
-    /// Keeps the attempt that a step records, with the labels of its job.
-    pub(crate) fn keep_until_acknowledged(&mut self, attempt: AttemptRecord) {
-        self.unacknowledged = Some(AttemptRecord {
-            // By far the largest part.
-            decision: None,
-            ..attempt
-        });
+    /// Keeps the attempt that the event of a step records, if it records one, with the labels of its job.
+    pub(crate) fn keep_until_acknowledged(&mut self, event: Event) {
+        if let Some(attempt) = event.into_labelled_attempt() {
+            self.unacknowledged = Some(AttemptRecord {
+                // By far the largest part.
+                decision: None,
+                ..attempt
+            });
+        }
     }
 
     /// What the outcome warns of.

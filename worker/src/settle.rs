@@ -8,7 +8,10 @@ mod spawn;
 mod step_end;
 
 use longshore_broker::{Fence, Parked, Paused};
-use longshore_protocol::{event::AttemptRecord, state::JobState};
+use longshore_protocol::{
+    event::{AttemptRecord, Event},
+    state::JobState,
+};
 use longshore_service::instruments::SETTLES_FENCED;
 
 use self::end::end_job;
@@ -136,7 +139,10 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context)
                 ..attempt
             };
             let event = serialize_attempt(&attempt, context.broker.keyring());
-            progress.keep_until_acknowledged(attempt);
+            progress.keep_until_acknowledged(Event {
+                attempt: Some(attempt),
+                ..Event::default()
+            });
             event
         });
         (attempt_id, event, checkpoint, progress.consumed)

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use longshore_protocol::{
     checkpoint::Checkpoint,
     dead_letter::DeadLetter,
-    envelope::Concurrency,
+    envelope::{Concurrency, RawMessage},
     event::Event,
     id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     keys::{Keys, WORKERS_GROUP},
@@ -43,8 +43,8 @@ pub struct Delivery {
     /// The entry id with the queue.
     pub entry_id: EntryId,
     pub worker: WorkerId,
-    /// What parking stores instead of the entry's fields: the message, encrypted. `None` without keys.
-    pub stored: Option<Arc<str>>,
+    /// The message, which parking stores encrypted instead of the entry's fields. `None` without keys.
+    pub to_encrypt: Option<Arc<RawMessage>>,
 }
 
 /// Whether a step was applied.
@@ -199,6 +199,10 @@ impl Deliveries<'_> {
     ) -> Result<Begun, BrokerError> {
         let event = Serialized::argument(start.event_if_lost);
         let checkpoint = Serialized::argument(start.checkpoint);
+        let message = match start.checkpoint {
+            Some(_) => self.broker.parked_argument(delivery)?,
+            None => String::new(),
+        };
         let mut arguments = delivery.arguments(scripts::BEGIN_ARITY, [event, checkpoint]);
         arguments
             .push_str(start.job.as_str())
@@ -215,7 +219,7 @@ impl Deliveries<'_> {
             .push_str(checkpoint)
             .push_str(start.amounts.as_str())
             .push_str(flag(start.waited, "1"))
-            .push_str(start.checkpoint.map_or("", |_| delivery.stored_argument()));
+            .push_str(&message);
         let reply = self
             .broker
             .begins
@@ -351,7 +355,7 @@ impl Deliveries<'_> {
                 entry_id: EntryId::new(queue, &pending.id),
                 entry: pending.id,
                 worker: worker.clone(),
-                stored: None,
+                to_encrypt: None,
             }));
             match delivery.last() {
                 Some(last) if full => start = format!("({}", last.entry),
@@ -386,11 +390,6 @@ pub(super) fn flag(set: bool, word: &'static str) -> &'static str {
 }
 
 impl Delivery {
-    /// What parking stores instead of the entry's fields, as the scripts read it.
-    pub(super) fn stored_argument(&self) -> &str {
-        self.stored.as_deref().unwrap_or_default()
-    }
-
     /// The first arguments of a batched script: queue, entry, worker. Reserves space for `count` arguments, of which
     /// `texts` are the longest.
     fn arguments(&self, count: usize, texts: [&str; 2]) -> Arguments {

@@ -1,6 +1,6 @@
 //! Encryption of what the broker stores itself: messages, documents, checkpoints.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use longshore_protocol::{
     checkpoint::Checkpoint,
@@ -8,7 +8,7 @@ use longshore_protocol::{
     envelope::RawMessage,
 };
 
-use crate::{Broker, BrokerError};
+use crate::{Broker, BrokerError, Delivery};
 
 /// The field of an entry that holds a job as JSON, and the purpose of its value.
 const JOB: &str = "job";
@@ -55,23 +55,19 @@ impl Broker {
             .map_err(|error| BrokerError::not_serializable("checkpoint", error))
     }
 
-    /// What parking stores of a message instead of the fields of its entry: a JSON list of names and encrypted values in
-    /// turn. `None` without keys, and for a name that is not UTF-8, which no worker parks.
-    pub(crate) fn parked_form(
-        &self,
-        message: &RawMessage,
-    ) -> Result<Option<Arc<str>>, BrokerError> {
-        if !self.keyring.is_on() {
-            return Ok(None);
-        }
+    /// What parking stores of a message instead of the fields of its entry, as the scripts read it: a JSON list of names
+    /// and encrypted values in turn. Empty without keys, and for a name that is not UTF-8, which no worker parks.
+    pub(crate) fn parked_argument(&self, delivery: &Delivery) -> Result<String, BrokerError> {
+        let Some(message) = &delivery.to_encrypt else {
+            return Ok(String::new());
+        };
         let stored = self.stored_message(message)?;
         let parts = stored.fields.iter().flat_map(|(name, value)| [name, value]);
         let parts: Result<Vec<&str>, _> = parts.map(|part| std::str::from_utf8(part)).collect();
         let Ok(parts) = parts else {
-            return Ok(None);
+            return Ok(String::new());
         };
         serde_json::to_string(&parts)
-            .map(|json| Some(json.into()))
             .map_err(|error| BrokerError::not_serializable("message", error))
     }
 }

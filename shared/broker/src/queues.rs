@@ -9,8 +9,10 @@ mod turns;
 use std::time::Duration;
 
 use longshore_protocol::{
+    checkpoint::Checkpoint,
+    clock::local_time,
     envelope::RawMessage,
-    id::{EntryId, QueueName, WorkerId},
+    id::{EntryId, JobId, QueueName, WorkerId},
     keys::{RETURNED, WORKERS_GROUP},
 };
 use redis::{
@@ -239,5 +241,12 @@ impl Queues<'_> {
             Err(error) if !error.is_io_error() && !error.is_timeout() => Ok(None),
             Err(error) => Err(self.broker.failed(error)),
         }
+    }
+
+    /// The checkpoint of a job that has none yet when its entry moves, so that it keeps the identity of its receipt.
+    fn fresh_checkpoint(self, entry_id: &EntryId) -> Result<String, BrokerError> {
+        let received = entry_id.received_at().unwrap_or_else(local_time);
+        let fresh = Checkpoint::fresh(JobId::from_entry(entry_id), received);
+        self.broker.checkpoint_json(&fresh)
     }
 }

@@ -44,7 +44,7 @@ async fn a_cancelled_parked_job_returns_to_its_queue_and_ends_without_a_run() {
         assert!(fixture.broker.lanes().sizes().await.unwrap().is_empty());
         let delivered = fixture.read_one("b").await;
         assert_eq!(
-            (delivered.message.fields, delivered.checkpoint),
+            (delivered.message.fields.clone(), delivered.checkpoint),
             (prompt("hello"), Some(text))
         );
         assert_eq!(

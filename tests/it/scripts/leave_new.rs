@@ -12,7 +12,7 @@ async fn read(reader: &mut QueueReader) -> Vec<String> {
     let wait = Duration::from_millis(1);
     let delivered = reader.read(10, wait, EntrySource::All).await.unwrap();
     let prompts = delivered.into_iter().map(|one| {
-        let (_, text) = one.message.fields.into_iter().next().unwrap();
+        let (_, text) = one.message.fields.first().unwrap().clone();
         String::from_utf8(text).unwrap()
     });
     let mut prompts: Vec<String> = prompts.collect();

@@ -394,7 +394,7 @@ async fn a_job_is_released_before_its_time_with_a_checkpoint_that_says_so() {
 
         let delivered = fixture.read_one("a").await;
         assert_eq!(
-            (delivered.message.fields, delivered.forged),
+            (delivered.message.fields.clone(), delivered.forged),
             (binary(), false)
         );
         let checkpoint = delivered.checkpoint.unwrap().parse().unwrap();

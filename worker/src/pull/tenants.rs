@@ -44,11 +44,16 @@ pub(super) async fn sort_new_entries(
 
 /// Whether an entry never becomes a job. With keys that includes one that cannot be stored encrypted.
 fn is_to_refuse(entry: &DeliveredEntry, keyring: &Keyring) -> bool {
-    let cannot_be_stored = keyring.is_on() && entry.delivery.stored.is_none();
+    let fields = &entry.message.fields;
+    let has_foreign_name = || {
+        fields
+            .iter()
+            .any(|(name, _)| std::str::from_utf8(name).is_err())
+    };
     entry.forged
         || entry.unopened.is_some()
-        || entry.message.fields.len() > MAX_FIELDS
-        || cannot_be_stored
+        || fields.len() > MAX_FIELDS
+        || (keyring.is_on() && has_foreign_name())
 }
 
 fn with_tenant(

@@ -72,9 +72,7 @@ pub(crate) async fn record_open_attempt(
         event.job = Some(job_record(job, &progress, JobState::Retryable, now, &end));
         event.attempt = Some(record);
         let serialized = serialize(&event, keyring);
-        if let Some(attempt) = event.into_labelled_attempt() {
-            progress.keep_until_acknowledged(attempt);
-        }
+        progress.keep_until_acknowledged(event);
         (
             attempt,
             serialized,

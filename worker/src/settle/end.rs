@@ -176,8 +176,6 @@ fn end_payload(
         ..Event::default()
     };
     payload.event = serialize(&event, keyring);
-    if let Some(attempt) = event.into_labelled_attempt() {
-        progress.keep_until_acknowledged(attempt);
-    }
+    progress.keep_until_acknowledged(event);
     payload
 }

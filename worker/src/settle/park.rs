@@ -129,9 +129,7 @@ fn park_payload(
         ..Event::default()
     };
     let serialized = serialize(&event, keyring);
-    if let Some(attempt) = event.into_labelled_attempt() {
-        progress.keep_until_acknowledged(attempt);
-    }
+    progress.keep_until_acknowledged(event);
     ParkPayload {
         id: progress.checkpoint.id.clone(),
         attempt: progress.ending_attempt(attempt),

@@ -119,7 +119,7 @@ impl Deliveries<'_> {
             .arg(concurrency_key(parking.concurrency))
             .arg(Serialized::argument(parking.checkpoint))
             .arg(parking.consumed.to_lua_argument())
-            .arg(delivery.stored_argument());
+            .arg(self.broker.parked_argument(delivery)?);
         let reply: String = self.broker.run(&call).await?;
         Parked::from_reply(&reply)
     }
@@ -140,7 +140,7 @@ impl Deliveries<'_> {
             .arg(concurrency_key(pausing.concurrency))
             .arg(Serialized::argument(pausing.checkpoint))
             .arg(pausing.consumed.to_lua_argument())
-            .arg(delivery.stored_argument());
+            .arg(self.broker.parked_argument(delivery)?);
         let reply: String = self.broker.run(&call).await?;
         Paused::from_reply(&reply)
     }

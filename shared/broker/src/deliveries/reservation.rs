@@ -193,7 +193,7 @@ impl Deliveries<'_> {
             .arg(Serialized::argument(reservation.checkpoint_for_key))
             .arg(Serialized::argument(reservation.checkpoint_for_limit))
             .arg(flag(reservation.waited, "1"))
-            .arg(delivery.stored_argument());
+            .arg(self.broker.parked_argument(delivery)?);
         for candidate in reservation.candidates {
             let entry = JournalEntry {
                 attempt: Some(reservation.attempt),

@@ -1,10 +1,6 @@
 //! Bumps a job to the head of its queue.
 
-use longshore_protocol::{
-    checkpoint::Checkpoint,
-    clock::local_time,
-    id::{EntryId, JobId},
-};
+use longshore_protocol::id::EntryId;
 
 use crate::{BrokerError, Queues, scripts};
 
@@ -23,13 +19,11 @@ impl Queues<'_> {
     /// released, handed back or bumped before. The job is named by the entry that it has or was parked from.
     pub async fn bump(self, entry_id: &EntryId) -> Result<Bumped, BrokerError> {
         let (queue, entry) = entry_id.parts();
-        let received = entry_id.received_at().unwrap_or_else(local_time);
-        let fresh = Checkpoint::fresh(JobId::from_entry(entry_id), received);
         let mut call = scripts::BUMP.key(self.broker.keys().parked());
         call.arg(self.broker.keys().prefix())
             .arg(queue)
             .arg(entry)
-            .arg(self.broker.checkpoint_json(&fresh)?);
+            .arg(self.fresh_checkpoint(entry_id)?);
         let reply: String = self.broker.run(&call).await?;
         Bumped::from_reply(&reply)
     }

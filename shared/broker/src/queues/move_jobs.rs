@@ -1,10 +1,6 @@
 //! Moves available jobs to another queue.
 
-use longshore_protocol::{
-    checkpoint::Checkpoint,
-    clock::local_time,
-    id::{EntryId, JobId, QueueName},
-};
+use longshore_protocol::id::{EntryId, QueueName};
 
 use crate::{BrokerError, Queues, scripts};
 
@@ -33,11 +29,9 @@ impl Queues<'_> {
             call.arg(self.broker.keys().prefix()).arg(to.as_str());
             for entry_id in page {
                 let (queue, entry) = entry_id.parts();
-                let received = entry_id.received_at().unwrap_or_else(local_time);
-                let fresh = Checkpoint::fresh(JobId::from_entry(entry_id), received);
                 call.arg(queue)
                     .arg(entry)
-                    .arg(self.broker.checkpoint_json(&fresh)?);
+                    .arg(self.fresh_checkpoint(entry_id)?);
             }
             let replies: Vec<String> = self.broker.run(&call).await?;
             for reply in &replies {

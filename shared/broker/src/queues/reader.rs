@@ -1,6 +1,6 @@
 //! The reader: pulls entries of some queues for one worker.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use longshore_policy::queues::{QueueOrder, QueueShare};
 use longshore_protocol::{
@@ -32,7 +32,7 @@ pub struct DeliveredEntry {
     /// The worker's hold on it.
     pub delivery: Delivery,
     /// The message, as its producer wrote it; what was encrypted is decrypted.
-    pub message: RawMessage,
+    pub message: Arc<RawMessage>,
     /// The first field that no key decrypts.
     pub unopened: Option<UnopenedField>,
     /// How many workers died while they ran this entry.
@@ -173,7 +173,7 @@ impl QueueReader {
                 .arg(&one.tenant)
                 .arg(one.weight)
                 .arg(Serialized::argument(one.checkpoint.as_ref()))
-                .arg(one.delivery.stored_argument());
+                .arg(self.broker.parked_argument(&one.delivery)?);
         }
         call.invoke_async(&mut self.connection)
             .await
@@ -215,14 +215,14 @@ impl QueueReader {
             Some(DeliveredEntry {
                 delivery,
                 forged: with_field && checkpoint.is_none(),
-                message: without_checkpoint_field(fields),
+                message: Arc::new(without_checkpoint_field(fields)),
                 unopened: None,
                 crashes,
                 unbegun,
                 checkpoint,
             })
         };
-        self.opened(rows.into_iter().filter_map(delivered).collect())
+        Ok(self.opened(rows.into_iter().filter_map(delivered).collect()))
     }
 
     async fn read_streams(
@@ -271,7 +271,7 @@ impl QueueReader {
                 delivered.push(DeliveredEntry {
                     delivery: self.delivery(&queue, entry),
                     forged: false,
-                    message: RawMessage { fields },
+                    message: Arc::new(RawMessage { fields }),
                     unopened: None,
                     crashes: 0,
                     unbegun: 0,
@@ -280,7 +280,7 @@ impl QueueReader {
             }
         }
         self.read_checkpoints(&mut delivered).await?;
-        self.opened(delivered)
+        Ok(self.opened(delivered))
     }
 
     /// Reads the checkpoints of entries with the server's field.
@@ -313,7 +313,8 @@ impl QueueReader {
         for (one, checkpoint) in with_field.into_iter().zip(checkpoints) {
             one.forged = checkpoint.is_none();
             one.checkpoint = checkpoint.map(Serialized::from_stored);
-            one.message = without_checkpoint_field(std::mem::take(&mut one.message.fields));
+            let fields = std::mem::take(&mut Arc::make_mut(&mut one.message).fields);
+            one.message = Arc::new(without_checkpoint_field(fields));
         }
         Ok(())
     }
@@ -324,21 +325,19 @@ impl QueueReader {
             entry_id: EntryId::new(queue, &entry),
             entry,
             worker: self.worker.clone(),
-            stored: None,
+            to_encrypt: None,
         }
     }
 
-    /// Decrypts the messages, and prepares what parking stores of them.
-    fn opened(
-        &self,
-        mut delivered: Vec<DeliveredEntry>,
-    ) -> Result<Vec<DeliveredEntry>, BrokerError> {
+    /// Decrypts the messages, and keeps them for parking, which encrypts them.
+    fn opened(&self, mut delivered: Vec<DeliveredEntry>) -> Vec<DeliveredEntry> {
+        let keyring = self.broker.keyring();
         for one in &mut delivered {
-            let message = std::mem::take(&mut one.message);
-            (one.message, one.unopened) = self.broker.opened_message(message);
-            one.delivery.stored = self.broker.parked_form(&one.message)?;
+            let message = Arc::make_mut(&mut one.message);
+            one.unopened = keyring.open_message(message).err();
+            one.delivery.to_encrypt = keyring.is_on().then(|| one.message.clone());
         }
-        Ok(delivered)
+        delivered
     }
 }
 

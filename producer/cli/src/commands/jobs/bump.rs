@@ -20,7 +20,7 @@ use crate::{
 #[command(after_help = "\
 A bumped job is before every job of its queue that is new or waits for the turn of its tenant, and behind those that were
 released from a wait, handed back by a worker or bumped before. The order between queues stays. A job that waits for a time,
-a limit, a concurrency key or the end of a pause goes on waiting; `longshore jobs run-now` skips a time.")]
+a limit, a concurrency key or the end of a pause keeps waiting; `longshore jobs run-now` starts a job before its time.")]
 pub(super) struct Arguments {
     /// Job ids
     #[arg(value_name = "ID", value_parser = JobId::parse, required = true)]
