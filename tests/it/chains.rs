@@ -3,6 +3,7 @@
 mod ends;
 mod handoffs;
 mod kills;
+mod models;
 mod outcomes;
 mod wide;
 

@@ -150,7 +150,7 @@ async fn every_example_completes_with_the_simulator() {
         .buffer_unordered(2)
         .collect()
         .await;
-    assert_eq!(ran.len(), 4);
+    assert_eq!(ran.len(), 5);
     ran.into_iter().map(expect_success).for_each(drop);
     let batch = ["batch", "deploy/examples/batch.json"];
     expect_success(reader.longshore(&batch).await);

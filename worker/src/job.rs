@@ -11,12 +11,13 @@ use longshore_protocol::{
     event::{AttemptRecord, Event, JobLabels},
     id::{AttemptId, EntryId, JobId},
     money::Usd,
+    outcome::Merged,
     reply::ReplyTo,
     state::AttemptOutcome,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::context::Context;
+use crate::{chain::Authors, context::Context};
 
 /// A delivered job, shared by the stages that run it and the settle layer.
 #[derive(Debug)]
@@ -56,6 +57,10 @@ pub(crate) struct Progress {
     pub(crate) withdrawn: Option<AttemptId>,
     /// The provider and the model of the last attempt.
     pub(crate) last_called: Option<(String, String)>,
+    /// Who may not answer the step.
+    pub(crate) authors: Option<Arc<Authors>>,
+    /// What the step makes of the answers of several models.
+    pub(crate) merged: Option<Box<Merged>>,
     /// Whether Redis keeps anything about this entry.
     pub(crate) is_in_redis: bool,
     /// Whether the open attempt reserved amounts of meters.
@@ -97,6 +102,8 @@ impl Job {
                 unacknowledged: None,
                 withdrawn: None,
                 last_called: None,
+                authors: None,
+                merged: None,
                 has_reserved: false,
                 consumed: Consumed::NothingTaken,
             }),

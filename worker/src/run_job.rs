@@ -43,6 +43,7 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
     let policy = &*context.policy();
     let retry_policy = retry::retry_policy(&policy.config, &admitted).or_dispose()?;
     let mut decision = route::decide(job, &admitted, policy).or_dispose()?;
+    let authors = job.progress().authors.clone();
     let mut last_error: Option<CallError> = None;
     loop {
         // Another worker makes the next attempt: one that began now would delay the drain or be cut off by its end.
@@ -55,6 +56,7 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
             queue: &job.delivery.queue,
             envelope: &envelope,
             decision: &decision,
+            authors: authors.as_deref(),
             policy,
             availability: &context.availability,
         };
@@ -72,7 +74,7 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
                 let attempt = reserved?;
                 match call(job, &envelope, attempt, policy, context).await? {
                     Called::Answered(answer) => {
-                        return ControlFlow::Continue(Disposition::Answered(answer));
+                        return ControlFlow::Continue(chain::answered(job, answer));
                     }
                     Called::Failed(failed) => {
                         let now = context.clock.now();

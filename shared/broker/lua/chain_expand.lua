@@ -14,6 +14,8 @@ remove_entries(KEYS[1], {entry})
 forget_entry(entry_id_of(queue, entry))
 if redis.call('HDEL', key .. ':running', name) == 0 then return 'gone' end
 redis.call('HSET', key, 't:' .. name, count)
+local record = step_record(key, name)
+if record and record[6] == '1' then redis.call('HSET', key, 'e:' .. name, record[4]) end
 if count == 0 then end_step(id, name, 'completed') end
 for i = 0, count - 1 do redis.call('RPUSH', key .. ':ready', name .. '/' .. i) end
 return proceed(id) and 'more' or 'ok'

@@ -67,6 +67,8 @@ impl FromRow<'_, PgRow> for OutcomeRow {
             queued_ms: ms(start.map(|start| start - enqueued)),
             metadata: metadata.map(|Json(metadata)| metadata),
             warnings: decode_list(row, "warnings")?,
+            // The jobs of the models have their answers.
+            merged: None,
         }))
     }
 }

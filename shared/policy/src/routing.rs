@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use longshore_protocol::{
     envelope::{DEFAULT_TYPE, Envelope, RoutingInputs},
     money::Usd,
-    platform::Tier,
+    platform::{PlatformName, Tier},
     string_enum,
 };
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub use settings::{Category, Conditions, Preference, Routing, Rule};
 
 use self::{
     draft::Draft,
-    keywords::Keywords,
+    keywords::{Found, Keywords},
     market::Market,
     order::{Order, Orders},
     words::Words,
@@ -40,6 +40,7 @@ mod keywords;
 mod market;
 mod order;
 mod settings;
+mod several;
 mod words;
 
 /// Why no candidate may answer a job.
@@ -155,6 +156,8 @@ pub struct Router {
     tiers: Vec<Result<Order, String>>,
     keywords: Option<Keywords>,
     categories: Vec<(String, Result<Order, String>)>,
+    /// The platforms that each category names.
+    category_platforms: Vec<(String, Vec<PlatformName>)>,
     max_cost: Option<Usd>,
     estimate_threshold: u64,
 }
@@ -206,6 +209,11 @@ impl Router {
             tiers: tiers.collect(),
             keywords: Keywords::new(&routing.categories),
             categories: categories.collect(),
+            category_platforms: routing
+                .categories
+                .iter()
+                .map(|category| (category.name.clone(), category.platforms.clone()))
+                .collect(),
             max_cost: routing.max_cost_per_task,
             estimate_threshold: routing.estimate_threshold,
             market,
@@ -323,13 +331,14 @@ impl Router {
         Ok(draft)
     }
 
+    /// The category that the words of the prompt belong to.
+    fn keywords_of(&self, envelope: &Envelope) -> Option<Found<'_>> {
+        let prompt = envelope.messages.last()?;
+        self.keywords.as_ref()?.find(&prompt.text())
+    }
+
     fn by_keywords(&self, envelope: &Envelope) -> Draft<'_> {
-        let prompt = envelope.messages.last();
-        let found = self
-            .keywords
-            .as_ref()
-            .zip(prompt)
-            .and_then(|(keywords, prompt)| keywords.find(&prompt.text()));
+        let found = self.keywords_of(envelope);
         let category = found
             .as_ref()
             .and_then(|found| self.categories.get(found.category));

@@ -4,11 +4,15 @@
 //! checkpoint ([`Checkpoint`](crate::checkpoint::Checkpoint)), never from its message.
 
 mod check;
+pub mod code;
 mod document;
 mod faults;
 mod graph;
+pub mod merge;
+mod models;
 mod name;
 mod parse;
+mod several;
 pub mod spawn;
 mod state;
 mod step;
@@ -21,10 +25,11 @@ pub use self::{
     document::{Document, OnComplete, Step, Work},
     faults::{BadChain, ChainFault},
     graph::{dot, mermaid},
+    models::{AUTO_CATEGORY, AuthorPart, MAX_MODELS, Merge, MergeKind, ModelName, Models, NotBy},
     name::{BadChainName, ChainId, Instance, StepName},
     parse::{FIELDS, MAX_STEPS, STEP_FIELDS, parse},
     state::StepState,
-    step::{OnFailure, StepRef},
+    step::{MergeOf, OnFailure, StepRef},
 };
 
 /// The error class of a step that was skipped because its condition was false.

@@ -3,7 +3,7 @@
 //! `docs/PROTOCOL.md` has the rules. `parse` turns a message into an [`Envelope`] or into a
 //! [`Malformed`] that names the field, the error and the correct form.
 
-mod by_name;
+pub(crate) mod by_name;
 mod chained;
 pub(crate) mod fields;
 mod hash;

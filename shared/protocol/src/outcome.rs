@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     call::{FinishReason, ToolCall},
-    chain::{ChainId, ChainKind, ChainState, Instance, StepName},
+    chain::{ChainId, ChainKind, ChainState, Instance, MergeKind, StepName},
     id::JobId,
     money::Usd,
     state::JobState,
@@ -60,6 +60,53 @@ pub struct Outcome {
     /// What was left out of the call, and which fields are unknown; absent if nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Of a step that merges the answers of several models; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Box<Merged>>,
+}
+
+/// The answers of several models, and how one was made of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    pub by: MergeKind,
+    /// Why the output is what it is, for people.
+    pub explanation: String,
+    /// The index of the answer that is the output; absent if a model wrote a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<usize>,
+    /// Of a vote: how many models gave the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<u32>,
+    /// Of every model that was asked, in order.
+    pub answers: Vec<ModelAnswer>,
+}
+
+/// How one of several models answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelAnswer {
+    pub platform: Option<String>,
+    pub model: Option<String>,
+    pub success: bool,
+    pub output: Option<String>,
+    pub error: Option<String>,
+    pub error_class: Option<String>,
+    pub cost_usd: Usd,
+    pub duration_ms: u64,
+}
+
+impl From<Outcome> for ModelAnswer {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            platform: outcome.platform,
+            model: outcome.model,
+            success: outcome.success,
+            output: outcome.output,
+            error: outcome.error,
+            error_class: outcome.error_class,
+            cost_usd: outcome.cost_usd,
+            duration_ms: outcome.duration_ms,
+        }
+    }
 }
 
 impl Outcome {
@@ -101,6 +148,7 @@ impl Outcome {
             queued_ms: 0,
             metadata: None,
             warnings: Vec::new(),
+            merged: None,
         }
     }
 }

@@ -88,6 +88,7 @@ impl Plan {
             message: r#"{"prompt":"x"}"#.to_owned(),
             on_failure: OnFailure::Fail,
             min_success: None,
+            ends_early: false,
             needs: needs.iter().copied().map(name).collect(),
             waits_for: least.unwrap_or(needs.len()),
             dependents: Vec::new(),

@@ -50,6 +50,33 @@ pub(super) async fn load_scope(step: &StepRef, context: &Context) -> Stage<Templ
     })
 }
 
+/// The outcomes of all items of a step that has ended, in order, whether they succeeded or not.
+pub(super) async fn load_items(
+    step: &StepRef,
+    name: &StepName,
+    context: &Context,
+) -> Stage<Vec<Outcome>> {
+    let names = std::slice::from_ref(name);
+    let ends = retry_until_answered("read chain", || {
+        context.broker.chains().step_ends(&step.chain, names)
+    })
+    .await;
+    let items = ends.first().and_then(|(_, items)| *items).unwrap_or(0);
+    let instances: Vec<Instance> = (0..items)
+        .map(|index| Instance::item(name.clone(), index))
+        .collect();
+    let mut outcomes = Vec::new();
+    let found = load_outcomes(step, &instances, context).await;
+    for (instance, outcome) in instances.iter().zip(found) {
+        // An item that never began, or that is still being cancelled, has none.
+        if let Some(mut outcome) = outcome {
+            refuse_encrypted(&format!("output of {instance}"), &mut outcome)?;
+            outcomes.push(outcome);
+        }
+    }
+    ControlFlow::Continue(outcomes)
+}
+
 /// The outcome of a step that has ended. It must exist, however the step ended.
 async fn step_outcome(step: &StepRef, name: &StepName, context: &Context) -> Stage<Outcome> {
     let instance = Instance::whole_step(name.clone());

@@ -148,6 +148,9 @@ impl Planner<'_> {
                     when: step.when.clone(),
                     foreach: step.foreach.clone(),
                     gather: step.gather.clone(),
+                    models: step.models.clone(),
+                    merge: step.merge.clone(),
+                    not_by: step.not_by.clone(),
                     escalate: step.on_failure == OnFailure::Escalate,
                     keeps_outcome: true,
                     parent: step
@@ -161,7 +164,8 @@ impl Planner<'_> {
                     checkpoint: self.checkpoint(reference),
                     message: step.work.job.clone(),
                     on_failure: step.on_failure,
-                    min_success: step.foreach.as_ref().and(step.min_success),
+                    min_success: step.least_items(),
+                    ends_early: step.ends_early,
                     needs: step.needs.clone(),
                     waits_for: step.waits_for(),
                     dependents: dependents
@@ -213,6 +217,7 @@ impl Planner<'_> {
             message,
             on_failure: OnFailure::Fail,
             min_success: None,
+            ends_early: false,
             needs: Vec::new(),
             waits_for: 0,
             dependents: Vec::new(),

@@ -1,12 +1,12 @@
-//! Prepares a chain step to run: evaluates its condition, renders its templates, fans out its list.
+//! Prepares a chain step to run: evaluates its condition, renders its templates, fans out its list or its models.
 
-use std::{fmt, ops::ControlFlow};
+use std::{fmt, ops::ControlFlow, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     call::ChatMessage,
     chain::{
-        Instance, SKIPPED, StepRef,
+        SKIPPED, StepRef,
         template::{TemplateError, TemplateScope, render_envelope},
     },
     checkpoint::Checkpoint,
@@ -14,13 +14,18 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use super::scope::load_scope;
+use super::{
+    authors::Authors,
+    merge::{MergeStep, begin_merge, question},
+    scope::load_scope,
+};
 use crate::{
     backoff::retry_until_answered,
     blocking,
     context::Context,
     disposition::{Discard, Disposition, OrDispose as _, Stage},
     job::Job,
+    route,
 };
 
 /// Why a step is given up whose templates cannot be rendered.
@@ -40,14 +45,19 @@ pub(crate) fn inherit(envelope: &mut Envelope, step: &StepRef, received: DateTim
     if envelope.traceparent.is_none() {
         envelope.traceparent.clone_from(&step.traceparent);
     }
+    if let Some(only) = &step.only {
+        envelope.platform = Some(only.platform.clone());
+        envelope.model = Some(only.model.clone());
+        envelope.fallback = false;
+    }
     if let Some(of_chain) = step.deadline {
         let own = envelope.deadline.map(|limit| limit.at(received));
         envelope.deadline = Some(Limit::At(own.map_or(of_chain, |own| own.min(of_chain))));
     }
 }
 
-/// The rendered envelope; `None` if the envelope is to run as it is. Ends the run of a step that is skipped,
-/// fanned out or invalid.
+/// The envelope to run; `None` if the step's own is to run as it is. Ends the run of a step that is skipped, fanned out,
+/// merged without a model, or invalid.
 pub(crate) async fn prepare(
     job: &Job,
     step: &StepRef,
@@ -56,31 +66,65 @@ pub(crate) async fn prepare(
 ) -> Stage<Option<Envelope>> {
     // An item of a list does not evaluate the condition again.
     let condition = step.when.as_ref().filter(|_| step.index.is_none());
-    if !step.templated && condition.is_none() && !step.is_to_fan_out() {
+    let reads = step.templated || condition.is_some() || step.not_by.is_some();
+    if !reads && !step.is_to_fan_out() && step.merge.is_none() {
         return ControlFlow::Continue(None);
     }
     let scope = load_scope(step, context).await?;
+    if let Some(not_by) = &step.not_by {
+        job.progress().authors = Some(Arc::new(Authors::of(not_by, &scope)));
+    }
     let condition = condition.cloned();
-    let (templates, envelope) = (step.clone(), envelope.clone());
+    let (templates, unrendered) = (step.clone(), envelope.clone());
     let evaluated = blocking::TEMPLATES
-        .run(move || evaluate(&scope, condition, &templates, &envelope))
+        .run(move || evaluate(&scope, condition, &templates, &unrendered))
         .await;
     let evaluated = match evaluated {
         Ok(evaluated) => evaluated.map_err(|error| invalid_template(step, &error)),
         Err(stopped) => Err(invalid_template(step, &stopped)),
     };
-    match evaluated.or_dispose()? {
-        Evaluated::Skipped(condition) => ControlFlow::Break(Disposition::Cancelled {
-            reason: SKIPPED,
-            error: format!("condition not met: {condition}"),
-        }),
-        Evaluated::Items(items) => ControlFlow::Break(fan_out(job, step, items, context).await),
-        Evaluated::Unchanged => ControlFlow::Continue(None),
-        Evaluated::Rendered(rendered) => {
-            check_size(step, &rendered, context).or_dispose()?;
-            ControlFlow::Continue(Some(*rendered))
+    let rendered = match evaluated.or_dispose()? {
+        Evaluated::Skipped(condition) => {
+            return ControlFlow::Break(Disposition::Cancelled {
+                reason: SKIPPED,
+                error: format!("condition not met: {condition}"),
+            });
         }
+        Evaluated::Items(items) => {
+            let items = items.into_iter().map(|item| StepRef {
+                item: Some(item),
+                ..step.clone()
+            });
+            return ControlFlow::Break(fan_out(job, step, items, context).await);
+        }
+        Evaluated::Unchanged => None,
+        Evaluated::Rendered(rendered) => Some(*rendered),
+    };
+    if let Some(models) = step.models.as_ref().filter(|_| step.is_to_fan_out()) {
+        let envelope = rendered.as_ref().unwrap_or(envelope);
+        let asked = route::several(job, models, envelope, &context.policy()).or_dispose()?;
+        let items = asked.into_iter().map(|model| StepRef {
+            only: Some(model),
+            ..step.clone()
+        });
+        return ControlFlow::Break(fan_out(job, step, items, context).await);
     }
+    let rendered = match &step.merge {
+        None => rendered,
+        Some(of) => match begin_merge(job, step, of, context).await? {
+            MergeStep::Chosen(answer) => {
+                return ControlFlow::Break(Disposition::Answered(*answer));
+            }
+            MergeStep::Ask(outcomes) => {
+                let envelope = rendered.unwrap_or_else(|| envelope.clone());
+                Some(question(job, &of.merge, envelope, outcomes))
+            }
+        },
+    };
+    if let Some(rendered) = &rendered {
+        check_size(step, rendered, context).or_dispose()?;
+    }
+    ControlFlow::Continue(rendered)
 }
 
 /// What a step's expressions and templates say.
@@ -116,17 +160,21 @@ fn evaluate(
 }
 
 /// Replaces a step by its items.
-async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context) -> Disposition {
+async fn fan_out(
+    job: &Job,
+    step: &StepRef,
+    items: impl Iterator<Item = StepRef>,
+    context: &Context,
+) -> Disposition {
     let now = context.clock.now();
     let checkpoints: Vec<Checkpoint> = (0_u32..)
         .zip(items)
         .map(|(index, item)| {
             let reference = StepRef {
                 index: Some(index),
-                item: Some(item),
-                ..step.clone()
+                ..item
             };
-            let id = step.chain.job(&Instance::item(step.name.clone(), index));
+            let id = step.chain.job(&reference.instance());
             Checkpoint {
                 step: Some(Box::new(reference)),
                 ..Checkpoint::fresh(id, now)

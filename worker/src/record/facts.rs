@@ -94,6 +94,10 @@ pub(crate) fn outcome(
         queued_ms: milliseconds(started - record.enqueued_at),
         metadata: record.metadata.clone(),
         warnings: record.warnings.clone(),
+        merged: progress
+            .merged
+            .clone()
+            .filter(|_| record.state == JobState::Completed),
     }
 }
 

@@ -14,6 +14,8 @@ use longshore_protocol::{
     id::QueueName, money::Usd, platform::PlatformName,
 };
 
+use crate::chain::Authors;
+
 use super::{
     Availability,
     circuits::{CallPermit, CircuitState},
@@ -35,6 +37,8 @@ pub(crate) struct Query<'q, 'a> {
     pub(crate) queue: &'q QueueName,
     pub(crate) envelope: &'q Envelope,
     pub(crate) decision: &'q Decision<'a>,
+    /// Who may not answer; the decision has none of them.
+    pub(crate) authors: Option<&'q Authors>,
     pub(crate) policy: &'a Policy,
     pub(crate) availability: &'a Availability,
 }
@@ -253,7 +257,11 @@ impl<'a> Selection<'a> {
         for candidate in query.policy.router.free(query.envelope, prompt) {
             let platform = &candidate.provider.name;
             let mut routed = query.decision.candidates.iter();
+            let may_answer = query
+                .authors
+                .is_none_or(|authors| authors.may_answer(&candidate));
             if routed.all(|other| other.provider.name != *platform)
+                && may_answer
                 && !is_exhausted(&candidate, checkpoint)
             {
                 self.consider(candidate, query, checkpoint).await;

@@ -40,6 +40,21 @@ local function end_step(id, name, outcome)
   end
 end
 
+-- Cancels the items of a step that has ended early: those that run are asked to stop, those that wait never run.
+local function cancel_items(id, name, total)
+  local key = chain_key(id)
+  for i = 0, total - 1 do
+    local instance = name .. '/' .. i
+    local job = redis.call('HGET', key .. ':running', instance)
+    if job then
+      request_cancel(job)
+    elseif redis.call('LREM', key .. ':ready', 1, instance) > 0 then
+      redis.call('HINCRBY', key, 'cancelled', 1)
+      redis.call('HINCRBY', key, 'd:' .. name, 1)
+    end
+  end
+end
+
 -- Ends an instance: `completed`, `failed`, `skipped` or `cancelled`; `spent` is what count_spent counts. The second call
 -- for it changes nothing.
 local function advance(id, instance, outcome, spent)
@@ -49,14 +64,18 @@ local function advance(id, instance, outcome, spent)
   redis.call('HDEL', key .. ':running', instance)
   count_spent(key, spent, '')
   redis.call('HINCRBY', key, outcome, 1)
-  if outcome == 'failed' or outcome == 'cancelled' then
+  local name = step_name(instance)
+  local m = redis.call('HMGET', key, 't:' .. name, 'e:' .. name, 's:' .. name)
+  local total, enough = tonumber(m[1] or ''), tonumber(m[2] or '')
+  -- A step that ended early needs its other items no more, not even in a retry of the chain.
+  local is_superfluous = enough and m[3] == 'completed'
+  if (outcome == 'failed' or outcome == 'cancelled') and not is_superfluous then
     redis.call('HSET', key .. ':failed', instance, outcome .. ' ' .. job)
     if string.find(spent, '[1-9]') then redis.call('HSET', key .. ':spent', instance, spent) end
   end
-  local name = step_name(instance)
   if name == instance then
     -- A step that spawned jobs ends with the last of them.
-    if tonumber(redis.call('HGET', key, 't:' .. name) or '0') > 0 then return end
+    if (total or 0) > 0 then return end
     return end_step(id, name, outcome)
   end
   if outcome == 'completed' then redis.call('HDEL', key .. ':items', instance) end
@@ -64,11 +83,15 @@ local function advance(id, instance, outcome, spent)
   if outcome == 'failed' and redis.call('HGET', key, 'kind') == 'batch' then stop_if_fail_fast(id) end
   local completed = redis.call('HINCRBY', key, 'o:' .. name, outcome == 'completed' and 1 or 0)
   local ended = redis.call('HINCRBY', key, 'd:' .. name, 1)
-  local total = redis.call('HGET', key, 't:' .. name)
   -- An open batch has no total yet.
-  if not total or ended < tonumber(total) then return end
+  if not total or is_superfluous then return end
+  if enough and completed >= enough then
+    end_step(id, name, 'completed')
+    return cancel_items(id, name, total)
+  end
+  if ended < total then return end
   local record = step_record(key, name)
-  local required = record and record[4] ~= '' and tonumber(record[4]) or tonumber(total)
+  local required = record and record[4] ~= '' and tonumber(record[4]) or total
   end_step(id, name, completed >= required and 'completed' or 'failed')
 end
 

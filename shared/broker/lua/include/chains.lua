@@ -4,7 +4,8 @@
 -- chain with one step, `task`, that has one item for each task.
 -- `{ns}:chain:ID` (colons of the id as `%3A`) is a hash of the state, the settings and the counts; of each step it has `s:STEP` (how it ended),
 -- `l:STEP` (needs that have not ended), `t:STEP` (items), `d:STEP` (items that ended) and `o:STEP` (items that
--- completed), `n:STEP` (the steps that it needs, as `NAME …`). `last` are the steps that no other needs. Beside it,
+-- completed), `e:STEP` (the completed items with which it ends, if not with all that ended), `n:STEP` (the steps that it
+-- needs, as `NAME …`). `last` are the steps that no other needs. Beside it,
 -- after another colon:
 --   doc       the document               steps    by step: see step_record
 --   items     by instance: see put_item  ready    list of instances that may run when there is room
@@ -35,8 +36,9 @@ end
 -- The step of an instance.
 local function step_name(instance) return string.match(instance, '^[^/]+') end
 
--- {checkpoint, message, on_failure, min_success ('' = all items), dependents} of a step, or false. `dependents` is
--- a text `NAME NAME! …`; `!` marks those that require the step to be completed.
+-- {checkpoint, message, on_failure, min_success ('' = all items), dependents, ends_early} of a step, or false.
+-- `dependents` is a text `NAME NAME! …`; `!` marks those that require the step to be completed. `ends_early` is '1' for a
+-- step that ends with the item by which min_success have completed; '' or nil for all others.
 -- The step `!` stands for the job that follows the chain.
 local function step_record(key, name)
   local packed = redis.call('HGET', key .. ':steps', name)

@@ -249,7 +249,8 @@ impl Chains<'_> {
                         step.min_success
                             .map_or_else(String::new, |least| least.to_string()),
                     )
-                    .arg(dependents.join(" "));
+                    .arg(dependents.join(" "))
+                    .arg(flag(step.ends_early, "1"));
             }
             let reply: String = self.broker.run(&call).await?;
             if Fence::from_reply("chain_prepare", &reply)? == Fence::Lost {
@@ -430,6 +431,8 @@ pub struct StepPlan {
     pub on_failure: OnFailure,
     /// How many of its items must complete; `None` = all.
     pub min_success: Option<u32>,
+    /// Whether it ends with the item by which enough have completed; the others are cancelled.
+    pub ends_early: bool,
     /// The steps that it needs.
     pub needs: Vec<StepName>,
     /// How many of them it waits for; 0 for the first steps.

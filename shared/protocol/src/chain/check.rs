@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    OnFailure, StepName, Work,
+    MergeOf, Models, NotBy, OnFailure, StepName, Work,
     faults::{Faults, Location},
     template::{OF_MANY, OF_ONE, Uses},
 };
@@ -23,7 +23,11 @@ pub(super) struct Draft {
     pub(super) on_failure: OnFailure,
     pub(super) foreach: Option<String>,
     pub(super) gather: Option<StepName>,
+    pub(super) models: Option<Models>,
+    pub(super) merge: Option<MergeOf>,
+    pub(super) not_by: Option<NotBy>,
     pub(super) min_success: Option<u32>,
+    pub(super) ends_early: bool,
     pub(super) work: Option<Work>,
     /// What its texts, its condition and its list read, each with the field for errors.
     pub(super) uses: Vec<(String, Uses)>,
@@ -42,7 +46,11 @@ impl Draft {
             on_failure: OnFailure::Fail,
             foreach: None,
             gather: None,
+            models: None,
+            merge: None,
+            not_by: None,
             min_success: None,
+            ends_early: false,
             work: None,
             uses: Vec::new(),
         }
@@ -53,9 +61,9 @@ impl Draft {
         self.is_complete && self.work.is_some()
     }
 
-    /// Whether it runs many jobs: the items of a list, or spawned jobs.
+    /// Whether it runs many jobs: the items of a list, one for each model, or spawned jobs.
     fn fans_out(&self) -> bool {
-        self.foreach.is_some() || self.spawns()
+        self.foreach.is_some() || self.models.is_some() || self.spawns()
     }
 
     fn spawns(&self) -> bool {
@@ -277,7 +285,7 @@ impl<'a> Graph<'a> {
             faults.add(
                 &step.location,
                 format!(
-                    "field `gather`: {} does not fan out; expected one with `foreach` or `spawn`",
+                    "field `gather`: {} does not fan out; expected one with `foreach`, `models` or `spawn`",
                     gathered.location
                 ),
             );
@@ -370,6 +378,15 @@ fn check_min_success(step: &Draft, faults: &mut Faults) {
         return;
     };
     if step.foreach.is_some() || !step.is_complete {
+        return;
+    }
+    if let Some(models) = &step.models {
+        if let Some(asked) = models.known_count().filter(|asked| least > *asked) {
+            faults.add(
+                &step.location,
+                format!("field `min_success`: expected a number from 1 to {asked}, the number of its models, but got {least}"),
+            );
+        }
         return;
     }
     let needs = step.needs.len();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 
 use serde_json::{Map, Value};
 
-use super::{ChainId, OnFailure, StepName};
+use super::{ChainId, MergeOf, Models, NotBy, OnFailure, StepName};
 use crate::{
     envelope::{ContentHash, Limit},
     money::Usd,
@@ -79,9 +79,17 @@ pub struct Step {
     pub foreach: Option<String>,
     /// The fanned-out step whose answers it gathers.
     pub gather: Option<StepName>,
-    /// With `foreach`: how many items must succeed. Without: how many needs must complete before the
-    /// step starts.
+    /// The models that it asks, each in an item of the step.
+    pub models: Option<Models>,
+    /// What it makes of the answers of several models.
+    pub merge: Option<MergeOf>,
+    /// The steps whose authors may not answer it.
+    pub not_by: Option<NotBy>,
+    /// If it fans out over a list or models: how many items must succeed. Otherwise: how many needs must complete before
+    /// the step starts.
     pub min_success: Option<u32>,
+    /// Whether it ends with the item by which enough have succeeded; the others are cancelled.
+    pub ends_early: bool,
     pub work: Work,
 }
 
@@ -89,7 +97,18 @@ impl Step {
     /// How many needs must complete before the step starts, if not all of them; counts completed needs
     /// only.
     pub fn quorum(&self) -> Option<u32> {
-        self.min_success.filter(|_| self.foreach.is_none())
+        self.min_success.filter(|_| !self.has_items())
+    }
+
+    /// How many of its items must succeed, if not all of them. One model is enough unless the step says more.
+    pub fn least_items(&self) -> Option<u32> {
+        let default = self.models.as_ref().map(|_| 1);
+        self.min_success.or(default).filter(|_| self.has_items())
+    }
+
+    /// Whether it runs once for each item of a list or for each of several models.
+    pub fn has_items(&self) -> bool {
+        self.foreach.is_some() || self.models.is_some()
     }
 
     /// How many needs the step waits for.

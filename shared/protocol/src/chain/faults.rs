@@ -106,6 +106,11 @@ impl Faults {
         })
     }
 
+    /// Adds the errors that were found apart.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// How many errors were found.
     pub(super) fn count(&self) -> usize {
         self.0.len()

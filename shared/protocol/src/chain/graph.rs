@@ -7,7 +7,7 @@ pub fn mermaid(document: &Document) -> String {
     let mut lines = vec!["flowchart TD".to_owned()];
     for step in &document.steps {
         // The prefix avoids Mermaid's keywords, such as `end`.
-        let (open, close) = if step.foreach.is_some() {
+        let (open, close) = if step.has_items() {
             ("[[", "]]")
         } else {
             ("[", "]")
@@ -38,7 +38,7 @@ pub fn dot(document: &Document) -> String {
         "    node [shape=box];".to_owned(),
     ];
     for step in &document.steps {
-        let shape = if step.foreach.is_some() {
+        let shape = if step.has_items() {
             ", shape=box3d"
         } else {
             ""
@@ -85,6 +85,13 @@ fn label(step: &Step) -> String {
         step.foreach
             .as_ref()
             .map(|list| format!("for each of {list}")),
+        step.models.as_ref().map(|models| format!("asks {models}")),
+        step.merge
+            .as_ref()
+            .map(|of| format!("merges by {}", of.merge.kind())),
+        step.not_by
+            .as_ref()
+            .map(|not_by| format!("not by the {not_by}")),
         step.when
             .as_ref()
             .map(|condition| format!("when {condition}")),

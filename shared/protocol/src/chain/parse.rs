@@ -9,6 +9,8 @@ use super::{
     ChainId, Document, OnComplete, OnFailure, Step, StepName,
     check::{self, Draft},
     faults::{BadChain, Faults, Location},
+    models,
+    several::{check_models, split_merge},
     template::Uses,
     work::{of_expression, with_reads, work},
 };
@@ -51,6 +53,9 @@ pub const STEP_FIELDS: &[&str] = &[
     "on_failure",
     "foreach",
     "gather",
+    "models",
+    "merge",
+    "not_by",
     "min_success",
 ];
 
@@ -201,7 +206,7 @@ fn steps(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults) -> V
     match read {
         Ok(Some(list)) => (1..)
             .zip(list)
-            .map(|(number, json)| step(number, json, limits, faults))
+            .flat_map(|(number, json)| step(number, json, limits, faults))
             .collect(),
         Ok(None) => {
             faults.add(
@@ -218,7 +223,7 @@ fn steps(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults) -> V
 }
 
 /// The members of an object, each name once.
-fn object<'a>(
+pub(super) fn object<'a>(
     value: &'a RawValue,
     expected: &str,
     location: &Location,
@@ -245,10 +250,11 @@ fn object<'a>(
     }
 }
 
-fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Faults) -> Draft {
+/// Reads a step. One that merges the answers of several models becomes two: `NAME_models` asks them, `NAME` merges.
+fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Faults) -> Vec<Draft> {
     let by_number = Location::step(number, format!("step {number}"));
     let Some(mut members) = object(json, "a step", &by_number, faults) else {
-        return Draft::unreadable(number, by_number);
+        return vec![Draft::unreadable(number, by_number)];
     };
     let name = match members.take("name", step_name) {
         Ok(None) => {
@@ -264,12 +270,16 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
         Location::step(number, format!("step `{name}`"))
     });
     let faults_before = faults.count();
-    let needs = faults
-        .kept(&location, members.take("needs", needs))
+    let mut needs = faults
+        .kept(&location, members.take("needs", names))
         .unwrap_or_default();
     let foreach = faults.kept(&location, members.take("foreach", fields::prompt));
     let gather = faults.kept(&location, members.take("gather", step_name));
+    let models = faults.kept(&location, members.take("models", models::models));
+    let merge = faults.kept(&location, members.take("merge", models::merge));
     let is_complete = faults.count() == faults_before;
+    let not_by = members.take("not_by", |value| models::not_by(value, names, step_name));
+    let not_by = faults.kept(&location, not_by);
     let when = faults.kept(&location, members.take("when", fields::prompt));
     let on_failure = faults.kept(&location, members.take("on_failure", on_failure));
     let min_success = faults.kept(
@@ -283,13 +293,15 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
             uses.extend(of_expression(field, expression, &location, faults));
         }
     }
-    let mut needs = needs;
+    if let Some(not_by) = &not_by {
+        uses.push(("field `not_by`".to_owned(), Uses::of_steps(&not_by.steps)));
+    }
     if let Some(gather) = &gather
         && !needs.contains(gather)
     {
         needs.push(gather.clone());
     }
-    Draft {
+    let draft = Draft {
         number,
         location,
         name,
@@ -299,9 +311,20 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
         on_failure: on_failure.unwrap_or(OnFailure::Fail),
         foreach,
         gather,
+        models,
+        merge: None,
+        not_by,
         min_success,
+        ends_early: false,
         work,
         uses,
+    };
+    check_models(&draft, &members, merge.as_ref(), faults);
+    match merge {
+        Some(merge) if draft.models.is_some() => {
+            split_merge(draft, &members, merge, limits, faults)
+        }
+        _ => vec![draft],
     }
 }
 
@@ -316,7 +339,11 @@ fn finished(draft: Draft) -> Option<Step> {
         on_failure: draft.on_failure,
         foreach: draft.foreach,
         gather: draft.gather,
+        models: draft.models,
+        merge: draft.merge,
+        not_by: draft.not_by,
         min_success: draft.min_success,
+        ends_early: draft.ends_early,
         work,
     })
 }
@@ -334,7 +361,7 @@ fn step_name(input: Input<'_>) -> Read<StepName> {
     named(&input.text(STEP_NAME)?)
 }
 
-fn needs(input: Input<'_>) -> Read<Vec<StepName>> {
+fn names(input: Input<'_>) -> Read<Vec<StepName>> {
     const EXPECTED: &str = "a list of names of steps";
     let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
     let names: Vec<_> = list

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ChainId, Instance, StepName};
+use super::{ChainId, Instance, Merge, ModelName, Models, NotBy, StepName};
 use crate::{id::JobId, money::Usd};
 
 string_enum! {
@@ -49,6 +49,18 @@ pub struct StepRef {
     /// The fanned-out step whose answers it gathers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gather: Option<StepName>,
+    /// The models that it asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Models>,
+    /// Of an item of a step that asks several models: its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<ModelName>,
+    /// What it makes of the answers of several models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<MergeOf>,
+    /// The steps whose authors may not answer it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_by: Option<NotBy>,
     /// Whether higher tiers are tried before the step fails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub escalate: bool,
@@ -79,6 +91,14 @@ pub struct StepRef {
     pub webhook: Option<String>,
 }
 
+/// A merge of the answers of several models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeOf {
+    /// The step that asks the models.
+    pub asked: StepName,
+    pub merge: Merge,
+}
+
 impl StepRef {
     /// A reference with only the chain and the step set.
     pub fn new(chain: ChainId, name: StepName) -> Self {
@@ -93,6 +113,10 @@ impl StepRef {
             when: None,
             foreach: None,
             gather: None,
+            models: None,
+            only: None,
+            merge: None,
+            not_by: None,
             escalate: false,
             keeps_outcome: false,
             parent: None,
@@ -115,6 +139,6 @@ impl StepRef {
 
     /// Whether the step still has to fan out: then it is not a job of its own.
     pub fn is_to_fan_out(&self) -> bool {
-        self.foreach.is_some() && self.index.is_none()
+        (self.foreach.is_some() || self.models.is_some()) && self.index.is_none()
     }
 }

@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     call::ToolCall,
-    chain::StepRef,
+    chain::{Merge, StepRef},
     checkpoint::Checkpoint,
     dead_letter::{DeadLetter, StoredMessage},
     event::{AttemptRecord, DeadLetterRecord, Event, JobRecord},
-    outcome::{ChainOutcome, Outcome, StepOutput},
+    outcome::{ChainOutcome, Merged, Outcome, StepOutput},
 };
 
 /// The only member of encrypted metadata, which so stays an object.
@@ -27,6 +27,8 @@ const ARGUMENTS: &str = "arguments";
 const LOGPROBS: &str = "logprobs";
 const EXPRESSION: &str = "expression";
 const ITEM: &str = "item";
+const RUBRIC: &str = "rubric";
+const EXPLANATION: &str = "explanation";
 const BYTES: &str = "bytes";
 
 /// Reasons and classes whose texts Longshore writes itself, of ids, numbers and times only. Those of all others may quote
@@ -301,6 +303,32 @@ impl Content for StepRef {
         if let Some(item) = &mut self.item {
             visitor.value(ITEM, item);
         }
+        let text = self
+            .merge
+            .as_mut()
+            .and_then(|merge| match &mut merge.merge {
+                Merge::BestOf { rubric: text } | Merge::Synthesize { instructions: text } => {
+                    text.as_mut()
+                }
+                Merge::First | Merge::Longest | Merge::Code | Merge::Vote { .. } => None,
+            });
+        if let Some(text) = text {
+            visitor.text(RUBRIC, text);
+        }
+    }
+}
+
+impl Content for Merged {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.text(EXPLANATION, &mut self.explanation);
+        for answer in &mut self.answers {
+            visitor.optional(OUTPUT, &mut answer.output);
+            visit_error(
+                answer.error_class.as_deref(),
+                answer.error.as_mut(),
+                visitor,
+            );
+        }
     }
 }
 
@@ -312,6 +340,9 @@ impl Content for Outcome {
             visitor.value(LOGPROBS, logprobs);
         }
         visit_error(self.error_class.as_deref(), self.error.as_mut(), visitor);
+        if let Some(merged) = &mut self.merged {
+            merged.visit(visitor);
+        }
         if let Some(metadata) = &mut self.metadata {
             visitor.object(METADATA, metadata);
         }

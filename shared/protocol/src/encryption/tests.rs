@@ -3,10 +3,10 @@ use serde_json::{Map, json};
 
 use super::{CannotDecrypt, KeyId, Keyring, Metadata, describe_encrypted, key_of, unopened_key};
 use crate::{
-    chain::{ChainId, StepName, StepRef},
+    chain::{ChainId, MergeKind, StepName, StepRef},
     envelope::RawMessage,
     id::JobId,
-    outcome::Outcome,
+    outcome::{Merged, ModelAnswer, Outcome},
 };
 
 /// The bytes from 0 to 31.
@@ -111,6 +111,18 @@ fn outcome() -> Outcome {
             "find",
             "{\"city\":\"Lima\"}",
         )],
+        merged: Some(Box::new(Merged {
+            by: MergeKind::BestOf,
+            explanation: "scores [9]: Lima is right".to_owned(),
+            chosen: Some(0),
+            agreed: None,
+            answers: vec![ModelAnswer {
+                output: Some("Lima".to_owned()),
+                error: Some("a model said Lima".to_owned()),
+                error_class: Some("bad_output".to_owned()),
+                ..ModelAnswer::from(Outcome::expired(JobId::parse("b").unwrap()))
+            }],
+        })),
         ..Outcome::expired(JobId::parse("a").unwrap())
     }
 }

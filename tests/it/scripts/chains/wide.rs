@@ -1,9 +1,11 @@
 //! Steps that fan out over a list or spawn others.
 
+use std::num::NonZeroU32;
+
 use longshore_broker::{Fence, SpawnedJob, StepOutcome};
 use longshore_protocol::checkpoint::Checkpoint;
 
-use super::{Plan, WELL, memory, name};
+use super::{Plan, WELL, memory, name, step_of};
 use crate::scripts::fixture::Fixture;
 
 #[tokio::test]
@@ -74,6 +76,90 @@ async fn a_fan_out_over_an_empty_list_ends_at_once() {
     assert_eq!(expanded.unwrap(), Fence::Held);
     assert_eq!(fixture.run_all(WELL).await, ["after"]);
     assert_eq!(fixture.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn a_step_that_ends_early_cancels_its_other_items() {
+    let fixture = Fixture::new().await;
+    let mut plan = Plan::new("early")
+        .step("ask", &[], None, |step| {
+            (step.min_success, step.ends_early) = (Some(1), true);
+        })
+        .plain("after", &["ask"])
+        .plain("broken", &["after"]);
+    plan.max_parallel = NonZeroU32::new(3);
+    let _started = fixture.begin_chain(&plan).await;
+    let ask = fixture.read_one("w").await;
+    let memories: Vec<Checkpoint> = (0..4)
+        .map(|index| memory(&plan.id, &format!("ask/{index}")))
+        .collect();
+    let chains = fixture.broker.chains();
+    let expanded = chains
+        .expand_step(&ask.delivery, &plan.id, &name("ask"), &memories)
+        .await;
+    assert_eq!(expanded.unwrap(), Fence::Held);
+    let running = fixture.read("w", 100).await;
+    let [failed, first, last] = running.as_slice() else {
+        panic!("expected three of four items, got {running:?}");
+    };
+    assert_eq!(
+        fixture.end_step(failed, StepOutcome::Failed).await,
+        Fence::Held
+    );
+    let fourth = fixture.read_one("w").await;
+    assert_eq!(step_of(&fourth).instance().to_string(), "ask/3");
+    assert_eq!(
+        fixture.end_step(first, StepOutcome::Completed).await,
+        Fence::Held
+    );
+    let cancelled: Vec<String> = fixture
+        .ask(&["ZRANGE", &fixture.key("cancelled"), "0", "-1"])
+        .await;
+    assert_eq!(cancelled, ["early/ask/2", "early/ask/3"]);
+    // One is cancelled, the other answers before the request reaches it.
+    assert_eq!(
+        fixture.end_step(last, StepOutcome::Cancelled).await,
+        Fence::Held
+    );
+    assert_eq!(
+        fixture.end_step(&fourth, StepOutcome::Completed).await,
+        Fence::Held
+    );
+    let ran = fixture
+        .run_all(|instance| match instance {
+            "broken" => StepOutcome::Failed,
+            _ => StepOutcome::Completed,
+        })
+        .await;
+    assert_eq!(ran, ["after", "broken"]);
+    let hash = fixture.chain_hash(&plan.id).await;
+    let counts = ["state", "completed", "failed", "cancelled"].map(|field| hash[field].as_str());
+    assert_eq!(counts, ["failed", "3", "2", "1"]);
+    // A retry runs what failed, and not what the step no longer needed.
+    let failed = fixture.hash("chain:early:failed").await;
+    let failed: Vec<&str> = failed.keys().map(String::as_str).collect();
+    assert_eq!(failed, ["ask/0", "broken"]);
+}
+
+#[tokio::test]
+async fn items_that_wait_when_a_step_ends_early_never_run() {
+    let fixture = Fixture::new().await;
+    let mut plan = Plan::new("alone").step("ask", &[], None, |step| {
+        (step.min_success, step.ends_early) = (Some(1), true);
+    });
+    plan.max_parallel = NonZeroU32::new(1);
+    let _started = fixture.begin_chain(&plan).await;
+    let ask = fixture.read_one("w").await;
+    let memories = [memory(&plan.id, "ask/0"), memory(&plan.id, "ask/1")];
+    let chains = fixture.broker.chains();
+    let expanded = chains
+        .expand_step(&ask.delivery, &plan.id, &name("ask"), &memories)
+        .await;
+    assert_eq!(expanded.unwrap(), Fence::Held);
+    assert_eq!(fixture.run_all(WELL).await, ["ask/0"]);
+    let hash = fixture.chain_hash(&plan.id).await;
+    let counts = ["state", "completed", "cancelled"].map(|field| hash[field].as_str());
+    assert_eq!(counts, ["completed", "1", "1"]);
 }
 
 #[tokio::test]

@@ -260,7 +260,42 @@ fn config_faults(document: &Value, config: &Config) -> Vec<ChainFault> {
         field: Some("on_complete".to_owned()),
         message: format!("on_complete: field `webhook`: {refused}"),
     }));
+    for (number, location, step) in steps(document) {
+        let wrong = step
+            .get("models")
+            .and_then(|models| unknown_models(models, config));
+        faults.extend(wrong.map(|wrong| ChainFault {
+            step: Some(number),
+            field: Some("models".to_owned()),
+            message: format!("{location}: field `models`: {wrong}"),
+        }));
+    }
     faults
+}
+
+/// The first platform, model or category of a step that the configuration does not know.
+fn unknown_models(models: &Value, config: &Config) -> Option<String> {
+    if let Some(category) = models.get("category").and_then(Value::as_str) {
+        let known = config.routing.categories.iter();
+        let mut known = known
+            .map(|category| category.name.as_str())
+            .chain([chain::AUTO_CATEGORY]);
+        if known.clone().any(|known| known == category) {
+            return None;
+        }
+        let near = closest(category, known.by_ref());
+        let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        return Some(format!("there is no category `{category}`{near}"));
+    }
+    let names = models
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    names
+        .filter(|name| config.catalog.require_platform(name).is_err())
+        .find_map(|name| config.catalog.require_model(name).err())
+        .map(|wrong| wrong.to_string())
 }
 
 /// A field that this version of the protocol does not know.

@@ -197,7 +197,7 @@ mod tests {
             step.conditions = Conditions {
                 when: Some("steps.research.output != '`'".to_owned()),
                 foreach: Some("steps.research.json".to_owned()),
-                gather: None,
+                ..Conditions::default()
             };
         }
         let now: DateTime<Utc> = chain.begun();

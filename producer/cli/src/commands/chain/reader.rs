@@ -9,7 +9,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use longshore_client::{ChainId, ChainState, ChainView, Client, JobId, StepName, StepState, Usd};
 use longshore_ledger::{ChainJobFilter, ChainRow, Figures, Ledger, StepRow};
-use longshore_protocol::{event::ChainRecord, state::JobState};
+use longshore_protocol::{
+    chain::{MergeOf, Models, NotBy},
+    event::ChainRecord,
+    state::JobState,
+};
 use serde::Deserialize;
 
 use crate::{error::CommandError, render::time::from_unix_ms, session::Session};
@@ -61,6 +65,15 @@ pub(super) struct Conditions {
     /// The fanned-out step whose answers it gathers.
     #[serde(default)]
     pub(super) gather: Option<StepName>,
+    /// The models that it asks.
+    #[serde(default)]
+    pub(super) models: Option<Models>,
+    /// The answers that it merges, and how.
+    #[serde(default)]
+    pub(super) merge: Option<MergeOf>,
+    /// Who may not answer it.
+    #[serde(default)]
+    pub(super) not_by: Option<NotBy>,
 }
 
 /// Why a step, or an item of one, did not succeed.

@@ -40,6 +40,14 @@ pub(in crate::chain) struct Uses {
 }
 
 impl Uses {
+    /// Reads these steps as a whole.
+    pub(in crate::chain) fn of_steps(steps: &[StepName]) -> Self {
+        Self {
+            fields: steps.iter().map(|step| (step.clone(), None)).collect(),
+            ..Self::default()
+        }
+    }
+
     pub(in crate::chain) fn steps(&self) -> impl Iterator<Item = &StepName> {
         self.fields.iter().map(|(step, _)| step)
     }

@@ -47,6 +47,7 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
         duration_ms: 5,
         queued_ms: 1,
         metadata: None,
+        merged: None,
     }
 }
 

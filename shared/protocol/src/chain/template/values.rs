@@ -11,13 +11,23 @@ use minijinja::{
 };
 
 use super::{StepAnswers, TemplateScope};
-use crate::{chain::SKIPPED, outcome::Outcome, state::JobState};
+use crate::{
+    chain::{
+        SKIPPED,
+        code::{CodeBlock, code_blocks},
+    },
+    outcome::Outcome,
+    state::JobState,
+};
 
 /// The fields of a step or of an item.
 pub(in crate::chain) const OF_ONE: &[&str] = &[
     "output",
     "summary",
     "json",
+    "code",
+    "blocks",
+    "answers",
     "tool_calls",
     "cost",
     "state",
@@ -32,6 +42,9 @@ const OF_AN_ITEM: &[&str] = &[
     "output",
     "summary",
     "json",
+    "code",
+    "blocks",
+    "answers",
     "tool_calls",
     "cost",
     "state",
@@ -141,6 +154,19 @@ impl Context {
     }
 }
 
+impl Context {
+    fn blocks(&self) -> Vec<CodeBlock> {
+        self.output.as_deref().map(code_blocks).unwrap_or_default()
+    }
+
+    /// The code of all blocks; of an answer without any, nothing.
+    fn code(&self) -> Value {
+        let blocks = self.blocks().into_iter();
+        let code: Vec<String> = blocks.map(|block| block.code).collect();
+        code.join("\n").into()
+    }
+}
+
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.output.as_deref().unwrap_or_default())
@@ -162,6 +188,14 @@ impl Object for Context {
             ("output", _) => self.output.as_ref().map(Value::from),
             ("summary", _) => self.output.as_deref().map(|output| summary(output).into()),
             ("json", _) => self.json(),
+            ("code", _) => Some(self.code()),
+            ("blocks", _) => Some(Value::from(Serde(self.blocks()))),
+            ("answers", Some(outcome)) => {
+                let merged = outcome.merged.as_ref();
+                Some(Value::from(Serde(
+                    merged.map_or(&[][..], |merged| &merged.answers),
+                )))
+            }
             ("state", None) => Some("running".into()),
             ("cost", Some(outcome)) => Some(outcome.cost_usd.to_string().into()),
             ("state", Some(outcome)) => Some(state(outcome).into()),

@@ -49,7 +49,7 @@ fn all_faults_are_told_at_once() {
     step `e`: field `prompt`: there is no `item` or `index`; expected `foreach` in this step
     step `e`: field `prompt`: there is nothing `gathered`; expected `gather` in this step
     step `e`: field `prompt`: `steps.f`: step `f` is not done before; expected it in `needs`, or before one that is
-    step `f`: field `gather`: step `e` does not fan out; expected one with `foreach` or `spawn`
+    step `f`: field `gather`: step `e` does not fan out; expected one with `foreach`, `models` or `spawn`
     "#);
 }
 
@@ -239,7 +239,7 @@ fn faults_of_a_step() {
         ),
         (
             r#"{"name":"b","prompt":"p"},{"name":"a","prompt":"p","gather":"b"}"#,
-            "step `a`: field `gather`: step `b` does not fan out; expected one with `foreach` or `spawn`",
+            "step `a`: field `gather`: step `b` does not fan out; expected one with `foreach`, `models` or `spawn`",
         ),
         (
             r#"{"name":"a","prompt":"p","min_success":1}"#,
@@ -259,7 +259,7 @@ fn faults_of_a_step() {
         ),
         (
             r#"{"name":"b","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.outputs }}"}"#,
-            "step `a`: field `prompt`: `steps.b.outputs`: step `b` does not fan out; expected one of output, summary, json, tool_calls, cost, state, ok, model, platform, tokens",
+            "step `a`: field `prompt`: `steps.b.outputs`: step `b` does not fan out; expected one of output, summary, json, code, blocks, answers, tool_calls, cost, state, ok, model, platform, tokens",
         ),
         (
             r#"{"name":"b","foreach":"[1]","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.output }}"}"#,
@@ -289,4 +289,52 @@ fn every_circle_is_named() {
         "steps need one another in a circle: a → b → a\n\
          steps need one another in a circle: x → y → x"
     );
+}
+
+#[test]
+fn faults_of_several_models() {
+    let faults = of_steps(
+        r#"
+        {"name": "a", "models": 0, "prompt": "p"},
+        {"name": "b", "models": {"counts": 2}, "prompt": "p"},
+        {"name": "c", "models": ["x", "x"], "prompt": "p"},
+        {"name": "d", "models": 2, "min_success": 3, "prompt": "p"},
+        {"name": "e", "merge": "vote", "prompt": "p"},
+        {"name": "f", "models": 2, "merge": "both", "prompt": "p"},
+        {"name": "g", "models": 2, "merge": {"by": "vote", "rubric": "short"}, "prompt": "p"},
+        {"name": "h", "models": 2, "merge": {"by": "longest", "judge": {}}, "prompt": "p"},
+        {"name": "i", "models": 2, "merge": {"by": "best_of", "judge": {"prompt": "x", "max_tokens": 0}}, "prompt": "p"},
+        {"name": "j", "models": 2, "merge": {"by": "best_of", "rubrik": "x"}, "prompt": "p"},
+        {"name": "k", "models": 2, "foreach": "[1]", "model": "m", "spawn": true, "on_failure": "escalate", "prompt": "p"},
+        {"name": "l", "not_by": "nobody", "prompt": "p"},
+        {"name": "m", "not_by": {"both": "a"}, "prompt": "p"},
+        {"name": "n", "not_by": "o", "prompt": "p"},
+        {"name": "o", "models": "all", "merge": "first", "prompt": "p"},
+        {"name": "o_models", "prompt": "p"},
+        {"name": "a_name_of_more_than_forty_one_characters_0", "models": 2, "merge": "first", "prompt": "p"}
+    "#,
+    );
+    insta::assert_snapshot!(faults, @r#"
+    step `a`: field `models`: expected a whole number from 1 to 16, but got 0
+    step `b`: field `models`: expected all, a number, a list of names, {"count": 2} or {"category": "backend"}, but got {"counts": 2}
+    step `c`: field `models`: expected each name once, but got `x` more often
+    step `e`: field `merge`: expected `models` beside it, but there is none
+    step `f`: field `merge`: expected first, longest, code, vote, best_of or synthesize, or an object with one of them as `by`, but got "both"
+    step `g`: field `merge`: `rubric` belongs to best_of, but `by` is vote
+    step `h`: field `merge`: `judge` belongs to best_of and synthesize, but `by` is longest
+    step `i`: field `merge`: `judge`: field `prompt`: comes from the merge: leave it out
+    step `i`: field `merge`: `judge`: field `max_tokens`: expected a whole number from 1 to 10000000, but got 0
+    step `j`: field `merge`: expected `by`, `field`, `rubric`, `instructions` or `judge`, but got `rubrik`
+    step `k`: field `foreach`: cannot stand beside `models`: a step fans out over one list or over models
+    step `k`: field `spawn`: cannot stand beside `models`: the jobs would be spawned by each model
+    step `k`: field `model`: cannot stand beside `models`: name it in `models`
+    step `k`: field `on_failure`: cannot stand beside `models`: `escalate` needs a single model: use `models: [...]` of the higher tier
+    step `m`: field `not_by`: expected the name of a step, a list of them, or one of both as {"platform": …} or {"model": …}, but got {"both": "a"}
+    step `a_name_of_more_than_forty_one_characters_0`: field `name`: with `merge`, at most 41 characters: a second step is called `NAME_models`
+    step 16: field `name`: `o_models` is the name of step 15 as well; expected another
+    step `d`: field `min_success`: expected a number from 1 to 2, the number of its models, but got 3
+    step `k`: field `spawn`: a step with `foreach` cannot spawn; expected one of the two
+    step `l`: field `not_by`: `steps.nobody`: there is no step `nobody`
+    step `n`: field `not_by`: `steps.o`: step `o` is not done before; expected it in `needs`, or before one that is
+    "#);
 }

@@ -140,6 +140,16 @@ fn step_facts(step: &StepStatus, chain: &ChainStatus) -> String {
     if let Some(step) = &conditions.gather {
         lines.push(format!("- Gathers: {}", code(step.as_str())));
     }
+    if let Some(models) = &conditions.models {
+        lines.push(format!("- Asks: {models}"));
+    }
+    if let Some(of) = &conditions.merge {
+        let (asked, kind) = (code(of.asked.as_str()), of.merge.kind());
+        lines.push(format!("- Merges the answers of: {asked}, by {kind}"));
+    }
+    if let Some(not_by) = &conditions.not_by {
+        lines.push(format!("- Not by: the {not_by}"));
+    }
     if let Some(items) = step.items {
         lines.push(format!(
             "- Items: {}; {} ended, {} completed",
