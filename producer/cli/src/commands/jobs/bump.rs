@@ -5,10 +5,7 @@ use longshore_client::{Client, JobId, JobSnapshot, Lane, Location};
 use longshore_protocol::id::{EntryId, QueueName};
 use serde::Serialize;
 
-use super::{
-    by_id::{Effect, answer_each, how_it_ended},
-    refuse_chains,
-};
+use super::by_id::{Effect, JobResult, answer_each_unended};
 use crate::{
     error::{CommandError, Exit},
     output::Format,
@@ -46,7 +43,10 @@ enum BumpResult {
     Unknown,
 }
 
-impl BumpResult {
+impl JobResult for BumpResult {
+    const ENDED: Self = Self::Ended;
+    const UNKNOWN: Self = Self::Unknown;
+
     fn effect(self) -> Effect {
         match self {
             Self::Bumped => Effect::Done,
@@ -58,28 +58,21 @@ impl BumpResult {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    let client = session.client().await?;
-    refuse_chains(&arguments.ids, "show", &client).await?;
     let Arguments { ids, format } = arguments;
-    answer_each(ids, format, BumpResult::effect, async |id| {
-        bump(id, &client, session).await
+    answer_each_unended(ids, format, session, async |id, found, client| {
+        bump(id, found, client, session).await
     })
     .await
 }
 
 async fn bump(
     id: &JobId,
+    found: &JobSnapshot,
     client: &Client,
     session: &Session,
 ) -> Result<(BumpResult, String), CommandError> {
-    let found = client.locate(id).await?;
-    match how_it_ended(id, &found, session).await {
-        Some(Ok(text)) => return Ok((BumpResult::Ended, text)),
-        Some(Err(text)) => return Ok((BumpResult::Unknown, text)),
-        None => {}
-    }
-    let Some((queue, entry_id)) = waits_in_queue(&found) else {
-        return not_bumped(client, &found, session).await;
+    let Some((queue, entry_id)) = waits_in_queue(found) else {
+        return not_bumped(client, found, session).await;
     };
     let broker = client.broker();
     let result = match broker.queues().bump(entry_id).await? {

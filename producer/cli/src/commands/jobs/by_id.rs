@@ -1,9 +1,9 @@
 //! Jobs by id, for the commands that take ids or `--all`.
 
-use longshore_client::{JobId, JobSnapshot, Location};
+use longshore_client::{Client, JobId, JobSnapshot, Location};
 use serde::Serialize;
 
-use super::unknown_job;
+use super::{refuse_chains, unknown_job};
 use crate::{
     audit,
     confirm::Consent,
@@ -32,6 +32,16 @@ pub(super) enum Effect {
     Unknown,
 }
 
+/// What a command answers for one job.
+pub(super) trait JobResult: Copy + Serialize {
+    /// The job had already ended.
+    const ENDED: Self;
+    /// No such job.
+    const UNKNOWN: Self;
+
+    fn effect(self) -> Effect;
+}
+
 /// Fails if an option of `--all` was given with ids. `verb` is the command.
 pub(super) fn refuse_options_of_all(
     filter: &LabelFilter,
@@ -48,17 +58,16 @@ pub(super) fn refuse_options_of_all(
 
 /// Asks for one job after the other and prints the answers. That a job is unknown is an error; exit code 1 unless all is
 /// done.
-pub(super) async fn answer_each<R: Copy + Serialize>(
+pub(super) async fn answer_each<R: JobResult>(
     ids: Vec<JobId>,
     format: Format,
-    effect: fn(R) -> Effect,
     mut ask: impl AsyncFnMut(&JobId) -> Result<(R, String), CommandError>,
 ) -> Result<Exit, CommandError> {
     let mut answers = Vec::with_capacity(ids.len());
     let mut all_done = true;
     for id in ids {
         let (result, text) = ask(&id).await?;
-        let effect = effect(result);
+        let effect = result.effect();
         audit::add_affected(usize::from(effect == Effect::Done));
         all_done &= matches!(effect, Effect::Done | Effect::NotNeeded);
         if format == Format::Text {
@@ -76,8 +85,28 @@ pub(super) async fn answer_each<R: Copy + Serialize>(
     Ok(Exit::success_if(all_done))
 }
 
+/// As [`answer_each`], for a command that acts on jobs where they wait: `act` gets those that have not ended.
+pub(super) async fn answer_each_unended<R: JobResult>(
+    ids: Vec<JobId>,
+    format: Format,
+    session: &Session,
+    act: impl AsyncFn(&JobId, &JobSnapshot, &Client) -> Result<(R, String), CommandError>,
+) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
+    refuse_chains(&ids, "show", &client).await?;
+    answer_each(ids, format, async |id| {
+        let found = client.locate(id).await?;
+        match how_it_ended(id, &found, session).await {
+            Some(Ok(text)) => Ok((R::ENDED, text)),
+            Some(Err(text)) => Ok((R::UNKNOWN, text)),
+            None => act(id, &found, &client).await,
+        }
+    })
+    .await
+}
+
 /// How a job ended, or the error for an unknown job; `None` if it has not ended.
-pub(super) async fn how_it_ended(
+async fn how_it_ended(
     id: &JobId,
     found: &JobSnapshot,
     session: &Session,

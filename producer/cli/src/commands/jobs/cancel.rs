@@ -4,7 +4,7 @@ use longshore_client::{Cancellation, Client, JobId, Location};
 use serde::Serialize;
 
 use super::{
-    by_id::{Effect, answer_each, recorded_end, refuse_options_of_all},
+    by_id::{Effect, JobResult, answer_each, recorded_end, refuse_options_of_all},
     cancel_all, refuse_chains,
 };
 use crate::{
@@ -45,7 +45,10 @@ enum CancelResult {
     Unknown,
 }
 
-impl CancelResult {
+impl JobResult for CancelResult {
+    const ENDED: Self = Self::Ended;
+    const UNKNOWN: Self = Self::Unknown;
+
     fn effect(self) -> Effect {
         match self {
             Self::Requested => Effect::Done,
@@ -66,10 +69,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let client = session.client().await?;
     refuse_chains(&arguments.ids, "cancel", &client).await?;
     let Arguments { ids, format, .. } = arguments;
-    answer_each(ids, format, CancelResult::effect, async |id| {
-        cancel(id, &client, session).await
-    })
-    .await
+    answer_each(ids, format, async |id| cancel(id, &client, session).await).await
 }
 
 async fn cancel(

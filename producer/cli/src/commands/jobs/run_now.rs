@@ -6,8 +6,8 @@ use longshore_protocol::{checkpoint::Checkpoint, clock::local_time, id::EntryId}
 use serde::Serialize;
 
 use super::{
-    by_id::{Effect, answer_each, how_it_ended, refuse_options_of_all},
-    refuse_chains, run_now_all,
+    by_id::{Effect, JobResult, answer_each_unended, refuse_options_of_all},
+    run_now_all,
 };
 use crate::{
     confirm::Consent,
@@ -49,7 +49,10 @@ enum RunNowResult {
     Unknown,
 }
 
-impl RunNowResult {
+impl JobResult for RunNowResult {
+    const ENDED: Self = Self::Ended;
+    const UNKNOWN: Self = Self::Unknown;
+
     fn effect(self) -> Effect {
         match self {
             Self::Released => Effect::Done,
@@ -67,33 +70,25 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         return run_now_all::run(filter, consent, arguments.format, client.broker(), session).await;
     }
     refuse_options_of_all(&arguments.filter, arguments.consent, "run-now")?;
-    let client = session.client().await?;
-    refuse_chains(&arguments.ids, "show", &client).await?;
     let Arguments { ids, format, .. } = arguments;
-    answer_each(ids, format, RunNowResult::effect, async |id| {
-        run_now(id, &client, session).await
+    answer_each_unended(ids, format, session, async |_, found, client| {
+        run_now(found, client, session).await
     })
     .await
 }
 
 async fn run_now(
-    id: &JobId,
+    found: &JobSnapshot,
     client: &Client,
     session: &Session,
 ) -> Result<(RunNowResult, String), CommandError> {
-    let found = client.locate(id).await?;
-    match how_it_ended(id, &found, session).await {
-        Some(Ok(text)) => return Ok((RunNowResult::Ended, text)),
-        Some(Err(text)) => return Ok((RunNowResult::Unknown, text)),
-        None => {}
-    }
     if let Location::Waiting {
         lane: Lane::Time, ..
     } = &found.location
     {
-        return Ok(release(client, &found).await?);
+        return Ok(release(client, found).await?);
     }
-    let why = explain(client, &found, session).await?;
+    let why = explain(client, found, session).await?;
     Ok((RunNowResult::NotReleased, format!("not released: {why}")))
 }
 
