@@ -17,17 +17,16 @@ impl<T, const N: usize> ByLabels<T, N> {
         self.0.get(at).map(|(_, value)| value)
     }
 
-    /// Inserts the value of `make` if there is none.
-    pub(super) fn get_or_insert_with(
-        &mut self,
-        labels: [&str; N],
-        make: impl FnOnce() -> T,
-    ) -> Option<&mut T> {
-        let at = self.position(labels).unwrap_or_else(|at| {
-            self.0.insert(at, (labels.map(str::to_owned), make()));
-            at
-        });
+    pub(super) fn get_mut(&mut self, labels: [&str; N]) -> Option<&mut T> {
+        let at = self.position(labels).ok()?;
         self.0.get_mut(at).map(|(_, value)| value)
+    }
+
+    /// Adds the value of labels that have none.
+    pub(super) fn insert(&mut self, labels: [&str; N], value: T) {
+        if let Err(at) = self.position(labels) {
+            self.0.insert(at, (labels.map(str::to_owned), value));
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &([String; N], T)> {
@@ -58,8 +57,13 @@ impl<H: Clone, const N: usize> Handles<H, N> {
         }
         drop(known);
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let handle = known.get_or_insert_with(labels, &register).cloned();
-        handle.unwrap_or_else(register)
+        // Another thread may have registered it meanwhile.
+        if let Some(handle) = known.get(labels) {
+            return handle.clone();
+        }
+        let handle = register();
+        known.insert(labels, handle.clone());
+        handle
     }
 }
 
@@ -73,7 +77,10 @@ mod tests {
     fn each_set_of_labels_has_its_own_value() {
         let mut sums = ByLabels::new();
         for (labels, by) in [(["b", "a"], 1), (["a", "b"], 2), (["b", "a"], 3)] {
-            *sums.get_or_insert_with(labels, || 0).unwrap() += by;
+            match sums.get_mut(labels) {
+                Some(sum) => *sum += by,
+                None => sums.insert(labels, by),
+            }
         }
         let listed: Vec<_> = sums
             .iter()

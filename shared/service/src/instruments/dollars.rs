@@ -30,8 +30,9 @@ impl<const N: usize> Dollars<N> {
     /// Adds an amount; `values` are those of the labels, in order.
     pub fn add(&self, values: [&str; N], amount: Usd) {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sum) = sums.get_or_insert_with(values, Usd::default) {
-            *sum = *sum + amount;
+        match sums.get_mut(values) {
+            Some(sum) => *sum = *sum + amount,
+            None => sums.insert(values, amount),
         }
     }
 
