@@ -6,7 +6,7 @@
 //! platforms, the configured fallback, the job's maximum cost, and the features that it needs. Routing
 //! uses no clock, Redis or provider: quotas and circuit breakers are applied later.
 
-use std::{borrow::Cow, iter};
+use std::{borrow::Cow, collections::HashSet, iter};
 
 use chrono::NaiveDate;
 use longshore_protocol::{
@@ -152,6 +152,8 @@ pub struct Router {
     plain: Order,
     rules: Vec<Ruled>,
     words: Words,
+    /// The types that a rule or a default names.
+    known_types: HashSet<String>,
     /// The order of each tier.
     tiers: Vec<Result<Order, String>>,
     keywords: Option<Keywords>,
@@ -206,6 +208,7 @@ impl Router {
             plain: orders.plain(),
             rules: rules.collect(),
             words: Words::new(routing),
+            known_types: routing.known_types().map(str::to_owned).collect(),
             tiers: tiers.collect(),
             keywords: Keywords::new(&routing.categories),
             categories: categories.collect(),
@@ -223,6 +226,11 @@ impl Router {
     /// The number of platforms for a job without requirements.
     pub fn platforms(&self) -> usize {
         self.plain.indexes.len()
+    }
+
+    /// Whether a rule or a default names a type.
+    pub fn knows_type(&self, task_type: &str) -> bool {
+        self.known_types.contains(task_type)
     }
 
     /// The length of a job's prompt: its bytes, or, above the configured threshold, one and a half

@@ -74,8 +74,7 @@ fn count_end(end: &EndOf, state: JobState, context: &Context) {
     let queue = end.queue.base();
     let (queue, outcome) = (queue.as_str(), state.as_str());
     let policy = context.policy();
-    let routing = &policy.config.routing;
-    let task_type = if routing.knows_type(&end.task_type) {
+    let task_type = if policy.router.knows_type(&end.task_type) {
         &end.task_type
     } else {
         "other"

@@ -25,20 +25,16 @@ impl Routing {
         Words::new(self).tier(inputs).map(|_| ())
     }
 
-    /// Whether a rule or a default names a type.
-    pub fn knows_type(&self, task_type: &str) -> bool {
-        self.known_types().any(|known| known == task_type)
-    }
-
     /// The known type that was probably meant by one that no rule names. Types are free, so an unknown one is no error.
     pub fn suggest_type(&self, task_type: &str) -> Option<&str> {
-        if self.knows_type(task_type) {
+        if self.known_types().any(|known| known == task_type) {
             return None;
         }
         closest(task_type, self.known_types())
     }
 
-    fn known_types(&self) -> impl Iterator<Item = &str> {
+    /// The types that a rule or a default names.
+    pub(super) fn known_types(&self) -> impl Iterator<Item = &str> {
         let of_rules = self.rules.iter().flat_map(|rule| &rule.when.types);
         TASK_TYPES.into_iter().chain(of_rules.map(String::as_str))
     }
