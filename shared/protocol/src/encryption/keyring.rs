@@ -14,16 +14,14 @@ use super::{
     value::{CannotDecrypt, CannotEncrypt, Encrypted, KeyId, NONCE_BYTES},
 };
 
-/// Bytes of a key.
-const KEY_BYTES: usize = 32;
-
 /// The keys of a process. New values are encrypted with the current key; the others only decrypt. A keyring without keys
 /// encrypts nothing. Clones share the keys.
 #[derive(Clone, Default)]
 pub struct Keyring(Option<Arc<Keys>>);
 
 struct Keys {
-    by_id: BTreeMap<KeyId, SecretSlice<u8>>,
+    /// Ready to use: a cipher costs more to build than to encrypt a short text.
+    by_id: BTreeMap<KeyId, LessSafeKey>,
     current: KeyId,
     random: SystemRandom,
 }
@@ -60,7 +58,7 @@ impl Keyring {
     ) -> Result<Self, BadKey> {
         let mut by_id = BTreeMap::new();
         for (id, key) in keys {
-            by_id.insert(id, decode_key(&key)?);
+            by_id.insert(id, cipher(&key)?);
         }
         if !by_id.contains_key(&current) {
             return Err(BadKey::NoCurrent);
@@ -77,7 +75,7 @@ impl Keyring {
     /// # Errors
     /// If it is not 32 bytes in base64.
     pub fn check(key: &SecretString) -> Result<(), BadKey> {
-        decode_key(key).map(|_| ())
+        cipher(key).map(|_| ())
     }
 
     /// Whether there are keys.
@@ -176,8 +174,7 @@ impl Keyring {
 
 impl Keys {
     fn seal(&self, purpose: &str, plain: &[u8]) -> Result<String, CannotEncrypt> {
-        let key = self.by_id.get(&self.current).and_then(cipher);
-        let key = key.ok_or(CannotEncrypt)?;
+        let key = self.by_id.get(&self.current).ok_or(CannotEncrypt)?;
         let mut nonce = [0; NONCE_BYTES];
         self.random.fill(&mut nonce).map_err(|_| CannotEncrypt)?;
         let mut bytes = Vec::with_capacity(NONCE_BYTES + plain.len() + AES_256_GCM.tag_len());
@@ -191,30 +188,21 @@ impl Keys {
     }
 }
 
-fn decrypt(key: &SecretSlice<u8>, purpose: &str, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+fn decrypt(key: &LessSafeKey, purpose: &str, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let (nonce, text) = bytes.split_first_chunk_mut::<NONCE_BYTES>()?;
     let nonce = Nonce::assume_unique_for_key(*nonce);
-    let plain = cipher(key)?
-        .open_in_place(nonce, Aad::from(purpose), text)
-        .ok()?;
+    let plain = key.open_in_place(nonce, Aad::from(purpose), text).ok()?;
     Some(plain.to_vec())
 }
 
-fn cipher(key: &SecretSlice<u8>) -> Option<LessSafeKey> {
-    let key = UnboundKey::new(&AES_256_GCM, key.expose_secret());
-    key.ok().map(LessSafeKey::new)
-}
-
-fn decode_key(key: &SecretString) -> Result<SecretSlice<u8>, BadKey> {
+/// The cipher of a key in base64. The bytes of the key are erased when it returns.
+fn cipher(key: &SecretString) -> Result<LessSafeKey, BadKey> {
     let bytes = BASE64
         .decode(key.expose_secret())
         .map_err(|_| BadKey::NotBase64)?;
-    let length = bytes.len();
-    // From here on the bytes are erased when they are dropped.
-    let key = SecretSlice::from(bytes);
-    if length == KEY_BYTES {
-        Ok(key)
-    } else {
-        Err(BadKey::WrongLength(length))
-    }
+    let bytes = SecretSlice::from(bytes);
+    let bytes = bytes.expose_secret();
+    let key = UnboundKey::new(&AES_256_GCM, bytes);
+    key.map(LessSafeKey::new)
+        .map_err(|_| BadKey::WrongLength(bytes.len()))
 }
