@@ -32,7 +32,8 @@ const MAINTENANCE_EVERY: Duration = Duration::from_secs(1);
 /// The service whose gauges only the leader updates.
 const SCHEDULER: &str = "scheduler";
 
-/// How long a scheduler shows a gauge after its last update: another one may lead now.
+/// How long a gauge is shown after its last update: another scheduler may lead now, or the configuration has what it
+/// measures no longer.
 const GAUGE_LIFETIME: Duration = Duration::from_mins(1);
 
 string_enum! {
@@ -127,12 +128,8 @@ pub fn init(
 }
 
 fn metrics_recorder(service: &str) -> Result<PrometheusHandle, TelemetryError> {
-    let mut builder = builder()?;
     let is_scheduler = service == SCHEDULER;
-    if is_scheduler {
-        builder = builder.idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_LIFETIME));
-    }
-    let recorder = builder.build_recorder();
+    let recorder = builder(GAUGE_LIFETIME)?.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)
         .map_err(|error| TelemetryError::AlreadySetUp(error.to_string()))?;
@@ -149,9 +146,10 @@ fn metrics_recorder(service: &str) -> Result<PrometheusHandle, TelemetryError> {
     Ok(handle)
 }
 
-/// Metrics whose names end in `_seconds` are histograms.
-fn builder() -> Result<PrometheusBuilder, TelemetryError> {
+/// Metrics whose names end in `_seconds` are histograms. Gauges vanish when they were not updated for so long.
+fn builder(gauge_lifetime: Duration) -> Result<PrometheusBuilder, TelemetryError> {
     PrometheusBuilder::new()
+        .idle_timeout(MetricKindMask::GAUGE, Some(gauge_lifetime))
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .map_err(|error| TelemetryError::AlreadySetUp(error.to_string()))
 }
@@ -194,7 +192,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{
+        sync::{Arc, Mutex},
+        time::Instant,
+    };
 
     use super::*;
 
@@ -265,8 +266,33 @@ mod tests {
     }
 
     #[test]
+    fn a_gauge_that_is_no_longer_updated_vanishes() {
+        let recorder = builder(Duration::from_millis(200))
+            .unwrap()
+            .build_recorder();
+        let handle = recorder.handle();
+        let shown = || {
+            metrics::with_local_recorder(&recorder, || {
+                metrics::gauge!("updated").set(1.0);
+                metrics::counter!("counted").increment(1);
+            });
+            let text = handle.render();
+            assert!(text.contains("updated 1"), "{text}");
+            assert!(text.contains("counted "), "{text}");
+            text.contains("removed 7")
+        };
+        metrics::with_local_recorder(&recorder, || metrics::gauge!("removed").set(7.0));
+        assert!(shown());
+        let begun = Instant::now();
+        while shown() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it stays");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
     fn durations_are_histograms() {
-        let recorder = builder().unwrap().build_recorder();
+        let recorder = builder(GAUGE_LIFETIME).unwrap().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             metrics::histogram!("longshore_attempt_duration_seconds").record(0.7);
             metrics::counter!("longshore_jobs_total").increment(2);

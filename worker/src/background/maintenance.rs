@@ -23,7 +23,7 @@ pub(crate) async fn run(context: Arc<Context>) {
         if let Err(error) = run_once(&context).await {
             tracing::warn!("worker maintenance failed: {error}; retrying in {EVERY:?}");
         }
-        JOBS_IN_FLIGHT.set_count([], context.in_flight.count() as u64);
+        publish_gauges(&context);
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             // Account holds may be of another key now.
@@ -31,6 +31,13 @@ pub(crate) async fn run(context: Arc<Context>) {
             () = context.drain.cancelled() => return,
         }
     }
+}
+
+fn publish_gauges(context: &Context) {
+    JOBS_IN_FLIGHT.set_count([], context.in_flight.count() as u64);
+    let policy = context.policy();
+    let circuits = &context.availability.circuits;
+    circuits.publish_states(&policy.config.catalog);
 }
 
 /// Records attempts again that Redis may have lost since the last round; the worker is about to end.

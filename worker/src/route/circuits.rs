@@ -15,7 +15,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, CircuitName, Claim, Counts};
-use longshore_policy::limits::Circuit;
+use longshore_policy::{catalog::Catalog, limits::Circuit};
 use longshore_protocol::{call::ErrorClass, id::WorkerId, platform::PlatformName};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -171,7 +171,6 @@ impl Circuits {
                 // The reply repeats the state that was just read.
                 let _claim = self.claim_probe(&cell).await?;
             }
-            cell.publish_state(self.clock.now());
         }
         Ok(())
     }
@@ -246,6 +245,17 @@ impl Circuits {
             cell.close();
         }
         Ok(())
+    }
+
+    /// Sets the gauges of the circuits whose models the catalog has; the others vanish.
+    pub(crate) fn publish_states(&self, catalog: &Catalog) {
+        let now = self.clock.now();
+        for cell in self.all() {
+            let CircuitName { platform, model } = &cell.name;
+            if catalog.entry(platform, model).is_some() {
+                cell.publish_state(now);
+            }
+        }
     }
 
     fn known(&self, platform: &PlatformName, model: &str) -> Option<Arc<Cell>> {
