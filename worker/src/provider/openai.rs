@@ -18,7 +18,7 @@ use super::{
         sampling_fields, string_at, tokens_at, unusable_answer,
     },
     quirks::{self, OpenAiQuirks as _},
-    tool_calls::listed_calls,
+    tool_calls::{keep_thoughts, listed_calls, return_thoughts},
 };
 
 /// The dialect of OpenAI and of compatible services.
@@ -89,9 +89,14 @@ impl Dialect for OpenAi {
             Some(Value::Array(parts)) => joined_texts(&parts),
             _ => String::new(),
         };
+        let mut tool_calls = listed_calls(choice.pointer("/message/tool_calls"));
+        let thoughts = string_at(&choice, "/message/reasoning_content");
+        if let Some(thoughts) = thoughts.filter(|_| self.0.wants_thoughts_back()) {
+            keep_thoughts(&mut tool_calls, thoughts);
+        }
         let said = Said {
             output,
-            tool_calls: listed_calls(choice.pointer("/message/tool_calls")),
+            tool_calls,
             logprobs: choice.get_mut("logprobs").map(Value::take),
         };
         answer_with(&body, ("/model", "/id"), said, finish, usage)
@@ -111,12 +116,17 @@ impl Dialect for OpenAi {
 impl OpenAi {
     /// A message. OpenAI itself does not know what others add to calls of tools.
     fn message(self, message: &ChatMessage) -> Value {
-        if self.0 != Service::OpenAi || message.tool_calls.is_empty() {
+        if message.tool_calls.is_empty() {
             return json!(message);
         }
         let mut message = message.clone();
-        for call in &mut message.tool_calls {
-            call.extra.clear();
+        if self.0.wants_thoughts_back() {
+            return_thoughts(&mut message);
+        }
+        if self.0 == Service::OpenAi {
+            for call in &mut message.tool_calls {
+                call.extra.clear();
+            }
         }
         json!(message)
     }

@@ -34,6 +34,9 @@ pub(super) trait OpenAiQuirks: Sized {
     /// (docs.x.ai, "Cost Tracking").
     fn reported_cost(self, body: &[u8]) -> Option<Usd>;
 
+    /// Whether it wants the thoughts of an answer back beside its calls of tools.
+    fn wants_thoughts_back(self) -> bool;
+
     /// Whether the completion tokens exclude the thinking tokens, as xAI's do. The total shows it, if there is
     /// one.
     fn excludes_thinking(self, total: u64, prompt: u64, completion: u64, thinking: u64) -> bool;
@@ -74,6 +77,10 @@ impl OpenAiQuirks for Service {
             Self::Xai => reported_cost::dollars_at(body, &["usage", "cost_in_usd_ticks"], 10),
             _ => None,
         }
+    }
+
+    fn wants_thoughts_back(self) -> bool {
+        matches!(self, Self::DeepSeek | Self::Moonshot)
     }
 
     fn excludes_thinking(self, total: u64, prompt: u64, completion: u64, thinking: u64) -> bool {

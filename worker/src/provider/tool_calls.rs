@@ -1,7 +1,7 @@
 //! Calls of tools in answers, in OpenAI's form whatever the dialect.
 
 use longshore_protocol::{
-    call::{Answer, Call, CallError, ToolCall},
+    call::{Answer, Call, CallError, ChatMessage, ToolCall},
     id::AttemptId,
 };
 use serde_json::{Map, Value, json};
@@ -12,6 +12,10 @@ use super::dialect::{string_at, unusable_answer};
 /// form.
 const SIGNATURE: &str = "/google/thought_signature";
 const EXTRA_CONTENT: &str = "extra_content";
+
+/// What `DeepSeek` and Moonshot call the thoughts of an answer. They refuse the results of tools without the thoughts that
+/// led to the calls.
+const THOUGHTS: &str = "reasoning_content";
 
 /// A call of a tool whose arguments are an object, or already text. Without an id it gets one.
 pub(crate) fn tool_call(id: Option<&str>, name: &str, arguments: Option<&Value>) -> ToolCall {
@@ -49,6 +53,27 @@ pub(crate) fn sign(call: &mut ToolCall, signature: &str) {
 /// The signature that was kept with a call.
 pub(crate) fn signature(call: &ToolCall) -> Option<&str> {
     string_at(call.extra.get(EXTRA_CONTENT)?, SIGNATURE)
+}
+
+/// Keeps the thoughts before the calls with the first of them.
+pub(crate) fn keep_thoughts(calls: &mut [ToolCall], thoughts: &str) {
+    if let Some(first) = calls.first_mut() {
+        let extra = json!({(THOUGHTS): thoughts});
+        first.extra.insert(EXTRA_CONTENT.to_owned(), extra);
+    }
+}
+
+/// Moves the thoughts that were kept with a call to the message, where their provider wants them back.
+pub(crate) fn return_thoughts(message: &mut ChatMessage) {
+    for call in &mut message.tool_calls {
+        let kept = call.extra.get_mut(EXTRA_CONTENT);
+        let thoughts = kept.and_then(|extra| extra.as_object_mut()?.remove(THOUGHTS));
+        if let Some(thoughts) = thoughts {
+            call.extra.remove(EXTRA_CONTENT);
+            let said = message.extra.entry(THOUGHTS);
+            said.or_insert(thoughts);
+        }
+    }
 }
 
 /// Removes calls of tools that the request does not define. Fails if nothing is left of the answer.

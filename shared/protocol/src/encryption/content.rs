@@ -24,6 +24,7 @@ const ERROR: &str = "error";
 const METADATA: &str = "metadata";
 const PROMPT_HEAD: &str = "prompt_head";
 const ARGUMENTS: &str = "arguments";
+const EXTRA: &str = "extra_content";
 const LOGPROBS: &str = "logprobs";
 const EXPRESSION: &str = "expression";
 const ITEM: &str = "item";
@@ -376,6 +377,10 @@ impl Content for ChainOutcome {
 fn visit_tool_calls(calls: &mut [ToolCall], visitor: &mut impl Visitor) {
     for call in calls {
         visitor.text(ARGUMENTS, &mut call.function.arguments);
+        // The thoughts that led to the call, for one.
+        for value in call.extra.values_mut() {
+            visitor.value(EXTRA, value);
+        }
     }
 }
 

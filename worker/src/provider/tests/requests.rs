@@ -51,6 +51,36 @@ fn openai_gets_all_fields_unchanged() {
 }
 
 #[test]
+fn thoughts_return_to_the_services_that_want_them() {
+    let answer = json!({"choices": [{"finish_reason": "tool_calls", "message": {
+        "content": null, "reasoning_content": "The city is needed.", "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+            {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{}"}}]}}]});
+    for (service, wants) in [
+        (Service::DeepSeek, true),
+        (Service::Moonshot, true),
+        (Service::OpenAi, false),
+        (Service::Other, false),
+    ] {
+        let dialect = OpenAi(service);
+        let mut said = message(Role::Assistant, "");
+        said.tool_calls = dialect.decode(answer.clone()).unwrap().tool_calls;
+        let kept = json!(said.tool_calls);
+        let thoughts = "/0/extra_content/reasoning_content";
+        assert_eq!(kept.pointer(thoughts).is_some(), wants, "{service:?}");
+        assert!(kept.pointer("/1/extra_content").is_none());
+
+        let mut call = call();
+        call.messages = vec![said];
+        let request = dialect.encode(&call);
+        let sent = &request["messages"][0];
+        let returned = wants.then(|| json!("The city is needed."));
+        assert_eq!(sent.get("reasoning_content"), returned.as_ref());
+        assert!(sent.pointer("/tool_calls/0/extra_content").is_none());
+    }
+}
+
+#[test]
 fn anthropic_gets_separate_instructions_and_always_a_token_limit() {
     let mut call = full();
     let expected = json!({
