@@ -296,10 +296,10 @@ fn write_result(
             record.usage = billed.usage;
             record.usage_estimated = billed.is_estimated;
             let reported = billed.answer.reported_cost;
-            record.cost_usd = Some(match candidate.provider.reported_cost(reported) {
-                Some(cost) => cost,
-                None => candidate.model.cost(&billed.usage, record.started_at),
-            });
+            match candidate.provider.reported_cost(reported) {
+                Some(cost) => record.cost_usd = Some(cost),
+                None => set_cost(record, candidate.model),
+            }
             record.reported_cost_usd = reported;
             record.response_id.clone_from(&billed.answer.response_id);
             known_consumption(record, true)
@@ -317,7 +317,7 @@ fn write_result(
                 CallCost::Unknown => Consumed::Unknown,
                 CallCost::Known(usage) => {
                     record.usage = usage;
-                    record.cost_usd = Some(candidate.model.cost(&usage, record.started_at));
+                    set_cost(record, candidate.model);
                     known_consumption(record, false)
                 }
             }
@@ -330,6 +330,12 @@ fn write_result(
         Consumed::NothingTaken
     };
     Some(result.map(|billed| billed.answer))
+}
+
+/// Sets the cost of the attempt's usage, by the prices of its day.
+fn set_cost(record: &mut AttemptRecord, model: &ModelEntry) {
+    record.cost_usd = Some(model.cost(&record.usage, record.started_at));
+    record.usage_estimated |= !model.is_exact(&record.usage, record.started_at);
 }
 
 /// What the attempt consumed of its reservation.

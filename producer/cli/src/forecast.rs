@@ -176,7 +176,7 @@ impl Forecast {
             .min(most.unwrap_or(u32::MAX))
             .min(first.model.max_output_tokens);
         let costs = CallBound {
-            tokens: prompt + u64::from(answer),
+            tokens: prompt.tokens + u64::from(answer),
             upper_bound: first.model.upper_bound(prompt, u64::from(answer), self.now),
         };
         let chain = envelope.chain_id.as_deref();

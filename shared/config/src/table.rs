@@ -402,6 +402,10 @@ fields! {
         cache_write_1h_per_million = "US dollars", "as `cache_write_per_million`";
         /// price of a million reasoning tokens
         reasoning_per_million = "US dollars", "as the output";
+        /// price of a million prompt tokens of sound. Without it they cost what text does, and the attempt's cost is called estimated
+        audio_per_million = "US dollars", "as the input";
+        /// price of a million prompt tokens of sound read from the provider's cache
+        cached_audio_per_million = "US dollars", "as `cached_per_million`";
         /// prices of calls whose prompt has more than `above_tokens` tokens; a price that a step omits is the one below it
         steps = "a list of prices", "none";
         /// fraction that the provider deducts in its own batch API: `"0.5"` halves the price

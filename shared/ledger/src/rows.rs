@@ -153,6 +153,8 @@ fn decode_usage(row: &PgRow) -> sqlx::Result<Usage> {
         cache_write_1h: decode_count(row, "cache_write_1h_tokens")?,
         output: decode_count(row, "output_tokens")?,
         reasoning: decode_count(row, "reasoning_tokens")?,
+        // The ledger has those of sound among the others.
+        ..Usage::default()
     })
 }
 

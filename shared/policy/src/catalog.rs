@@ -20,7 +20,7 @@ use crate::limits::AccountLimits;
 pub use book::PriceBook;
 pub use litellm::{NotAPriceFile, PriceImport, UnreadModel};
 pub use models::ModelLayer;
-pub use prices::{PriceBand, Prices, Rates};
+pub use prices::{PriceBand, Prices, PromptBound, Rates};
 pub use pricing::PriceLayer;
 pub use service::Service;
 pub use tool::SEEN_BY_TOOLS;
@@ -165,10 +165,15 @@ impl ModelEntry {
         self.prices.at(at.date_naive()).cost(usage)
     }
 
+    /// Whether that cost is exact: the prices of a day name one for each kind of these tokens.
+    pub fn is_exact(&self, usage: &Usage, at: DateTime<Utc>) -> bool {
+        self.prices.at(at.date_naive()).is_exact(usage)
+    }
+
     /// The most that a call with these token limits can cost on a day, however its prompt is billed.
-    pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64, at: DateTime<Utc>) -> Usd {
+    pub fn upper_bound(&self, prompt: PromptBound, output_tokens: u64, at: DateTime<Utc>) -> Usd {
         let prices = self.prices.at(at.date_naive());
-        prices.upper_bound(input_tokens, output_tokens)
+        prices.upper_bound(prompt, output_tokens)
     }
 
     /// Whether the provider has withdrawn the model by this day.

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use longshore_protocol::{envelope::Envelope, money::Usd};
 
-use crate::{catalog::ModelEntry, routing::Routing};
+use crate::{
+    catalog::{ModelEntry, PromptBound},
+    routing::Routing,
+};
 
 /// The most that a job may cost in all its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub struct AnswerBound {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerLimits {
     /// The most tokens that the prompt can have.
-    pub prompt: u64,
+    pub prompt: PromptBound,
     /// The most tokens that the job allows.
     pub max_tokens: Option<u32>,
     /// The most that the call may cost.
@@ -126,6 +129,7 @@ mod tests {
             left in 0_u64..2_000_000_000,
         ) {
             let (model, left, at) = (model(prices.0, prices.1), Usd::from_nanos(left), DateTime::UNIX_EPOCH);
+            let prompt = PromptBound::of_text(prompt);
             let cost = |tokens: u32| model.upper_bound(prompt, u64::from(tokens), at);
             let limits = AnswerLimits { prompt, max_tokens, left: None, floor };
             let longest = AnswerBound::new(&model, limits, at);

@@ -9,7 +9,7 @@ use longshore_protocol::{
 use serde::Serialize;
 use tiktoken_rs::CoreBPE;
 
-use crate::catalog::ModelEntry;
+use crate::catalog::{ModelEntry, PromptBound};
 
 /// Tokens that are reserved for an answer if its job sets no limit; corrected after the call.
 pub const TYPICAL_ANSWER: u32 = 1_000;
@@ -73,7 +73,7 @@ impl<'a> Prompt<'a> {
     /// The most tokens that the prompt can have for a model. Every token of a text has at least one byte. An image has
     /// at most so many as the service documents. A text file has its bytes, other files may fill the model's
     /// window: their pages are counted, and may be compressed. Sound has a token for each byte at most. Very cheap.
-    pub fn upper_bound(&self, model: &ModelEntry) -> u64 {
+    pub fn upper_bound(&self, model: &ModelEntry) -> PromptBound {
         let dear = DEAR_IMAGES
             .iter()
             .find(|(part, _)| model.model.contains(part));
@@ -87,7 +87,10 @@ impl<'a> Prompt<'a> {
             Part::File { .. } => model.context_window,
             Part::Audio { base64, .. } => wide(decoded_length(base64)),
         });
-        self.text_bound().saturating_add(media)
+        PromptBound {
+            tokens: self.text_bound().saturating_add(media),
+            has_sound: self.media(|part| u64::from(may_be_sound(part))) > 0,
+        }
     }
 
     /// The most tokens that the texts can have, and those that images, files and sound usually have: for choosing a
@@ -137,6 +140,17 @@ impl<'a> Prompt<'a> {
     fn media(&self, tokens: impl Fn(&Part) -> u64) -> u64 {
         let parts = self.messages.iter().flat_map(ChatMessage::parts);
         parts.map(tokens).fold(0, u64::saturating_add)
+    }
+}
+
+/// Whether a provider may count tokens of sound for a part: films have sound, too.
+fn may_be_sound(part: &Part) -> bool {
+    match part {
+        Part::Text(_) | Part::Image { .. } => false,
+        Part::File { data, .. } => {
+            !data.media_type.starts_with("text/") && data.media_type != "application/pdf"
+        }
+        Part::Audio { .. } => true,
     }
 }
 
@@ -239,7 +253,7 @@ mod tests {
     }
 
     fn bound(messages: &[ChatMessage], system: Option<&str>) -> u64 {
-        prompt(messages, system).upper_bound(&model("m"))
+        prompt(messages, system).upper_bound(&model("m")).tokens
     }
 
     fn estimate(messages: &[ChatMessage], system: Option<&str>) -> u64 {
@@ -279,16 +293,21 @@ mod tests {
             format: "wav".to_owned(),
             base64: "A".repeat(400_000),
         };
-        for (part, name, most, usual) in [
-            (image(), "m", 10_000, 1_600),
-            (image(), "openai/gpt-4o-mini", 50_000, 1_600),
-            (file("text/plain"), "m", 300_000, 18_750),
-            (file("application/pdf"), "m", 200_000, 18_750),
-            (audio, "m", 300_000, 1_200),
+        for (part, name, most, usual, has_sound) in [
+            (image(), "m", 10_000, 1_600, false),
+            (image(), "openai/gpt-4o-mini", 50_000, 1_600, false),
+            (file("text/plain"), "m", 300_000, 18_750, false),
+            (file("application/pdf"), "m", 200_000, 18_750, false),
+            (file("video/mp4"), "m", 200_000, 18_750, true),
+            (audio, "m", 300_000, 1_200, true),
         ] {
             let messages = with(part);
             let prompt = prompt(&messages, None);
-            assert_eq!(prompt.upper_bound(&model(name)), most + 4, "{name}");
+            let bound = PromptBound {
+                tokens: most + 4,
+                has_sound,
+            };
+            assert_eq!(prompt.upper_bound(&model(name)), bound, "{name}");
             assert_eq!(prompt.expected_bound(), usual + 4, "{name}");
             assert_eq!(prompt.estimate(), usual + 4, "{name}");
         }
@@ -314,7 +333,7 @@ mod tests {
         let tools = r#"[{"type":"function","function":{"name":"weather","description":""}}]"#;
         let schema = r#"{"type":"object"}"#;
         let expected = 1 + 4 + FOR_TOOLS + wide(tools.len()) + 1_000 + wide(schema.len());
-        assert_eq!(prompt.upper_bound(&model("m")), expected);
+        assert_eq!(prompt.upper_bound(&model("m")).tokens, expected);
     }
 
     #[test]

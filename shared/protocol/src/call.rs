@@ -39,7 +39,7 @@ pub struct Call {
     pub timeout: Duration,
 }
 
-/// Billed tokens, in one form for all providers: no field includes another.
+/// Billed tokens, in one form for all providers: no field includes another, but for those of sound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Prompt tokens at the full rate, without cache reads and writes.
@@ -60,6 +60,12 @@ pub struct Usage {
     /// Reasoning tokens, billed as output.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning: u64,
+    /// Those of `input` that are sound.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub audio: u64,
+    /// Those of `cached` that are sound.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_audio: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -92,6 +98,8 @@ impl Add for Usage {
             cache_write_1h: self.cache_write_1h + other.cache_write_1h,
             output: self.output + other.output,
             reasoning: self.reasoning + other.reasoning,
+            audio: self.audio + other.audio,
+            cached_audio: self.cached_audio + other.cached_audio,
         }
     }
 }

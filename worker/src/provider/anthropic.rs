@@ -260,5 +260,6 @@ pub(super) fn usage(usage: &Value) -> Usage {
         cache_write_1h: hour,
         output: tokens_at(usage, "/output_tokens").saturating_sub(reasoning),
         reasoning,
+        ..Usage::default()
     }
 }

@@ -255,11 +255,25 @@ fn called(part: &Value) -> Option<ToolCall> {
 fn usage(usage: &Value) -> Usage {
     let cached = tokens_at(usage, "/cachedContentTokenCount");
     let prompt = tokens_at(usage, "/promptTokenCount").saturating_sub(cached);
+    let cached_audio = tokens_of_sound(usage, "/cacheTokensDetails").min(cached);
+    let audio = tokens_of_sound(usage, "/promptTokensDetails").saturating_sub(cached_audio);
     Usage {
         input: prompt + tokens_at(usage, "/toolUsePromptTokenCount"),
         cached,
         output: tokens_at(usage, "/candidatesTokenCount"),
         reasoning: tokens_at(usage, "/thoughtsTokenCount"),
+        audio: audio.min(prompt),
+        cached_audio,
         ..Usage::default()
     }
+}
+
+/// The tokens of sound in a list of tokens by modality.
+fn tokens_of_sound(usage: &Value, pointer: &str) -> u64 {
+    let modalities = usage.pointer(pointer).and_then(Value::as_array);
+    let modalities = modalities.into_iter().flatten();
+    modalities
+        .filter(|one| string_at(one, "/modality") == Some("AUDIO"))
+        .map(|one| tokens_at(one, "/tokenCount"))
+        .fold(0, u64::saturating_add)
 }

@@ -137,15 +137,19 @@ impl OpenAi {
         let cached = quirks::cached_tokens(usage);
         let cache_write = tokens_at(usage, "/prompt_tokens_details/cache_write_tokens");
         let reasoning = tokens_at(usage, "/completion_tokens_details/reasoning_tokens");
+        let input = prompt.saturating_sub(cached + cache_write);
+        let audio = tokens_at(usage, "/prompt_tokens_details/audio_tokens");
         let excludes_thinking = self
             .0
             .excludes_thinking(total, prompt, completion, reasoning);
         Usage {
-            input: prompt.saturating_sub(cached + cache_write),
+            input,
             cached,
             cache_write,
             output: completion.saturating_sub(if excludes_thinking { 0 } else { reasoning }),
             reasoning,
+            // How much of it was cached is not said.
+            audio: audio.min(input),
             ..Usage::default()
         }
     }

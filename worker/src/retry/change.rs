@@ -51,7 +51,7 @@ pub(crate) fn larger_limit(
     let limit = envelope.params.max_tokens?;
     let model = failed.candidate.model;
     let prompt = tokens::Prompt::of(envelope).upper_bound(model);
-    let window = model.context_window.saturating_sub(prompt);
+    let window = model.context_window.saturating_sub(prompt.tokens);
     let larger = limit
         .saturating_mul(2)
         .min(model.max_output_tokens)

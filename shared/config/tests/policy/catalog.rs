@@ -131,7 +131,9 @@ fn defines_a_provider_in_a_few_lines() {
     let entry = catalog.entry(&provider.name, "qwen").unwrap();
     assert_eq!(entry.tier, Tier::Standard);
     assert_eq!(
-        prices(entry).upper_bound(5, 1_000).to_string(),
+        prices(entry)
+            .upper_bound(PromptBound::of_text(5), 1_000)
+            .to_string(),
         "0.000000000001"
     );
 }

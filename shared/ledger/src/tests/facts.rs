@@ -104,6 +104,7 @@ pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecor
             cache_write_1h: 4,
             output: 5,
             reasoning: 6,
+            ..Usage::default()
         },
         usage_estimated: lost,
         cost_usd: (!lost).then(|| "0.000001".parse().unwrap()),

@@ -16,6 +16,10 @@ pub struct Rates {
     pub cache_write_1h: Option<Decimal>,
     /// Reasoning tokens; `output` if absent.
     pub reasoning: Option<Decimal>,
+    /// Prompt tokens of sound; `input` if absent.
+    pub audio: Option<Decimal>,
+    /// Prompt tokens of sound read from the cache; `cached` if absent, and without that `audio`.
+    pub cached_audio: Option<Decimal>,
 }
 
 impl Rates {
@@ -26,6 +30,8 @@ impl Rates {
         cache_write: None,
         cache_write_1h: None,
         reasoning: None,
+        audio: None,
+        cached_audio: None,
     };
 
     /// The price of prompt tokens read from the cache.
@@ -48,10 +54,32 @@ impl Rates {
         self.reasoning.unwrap_or(self.output)
     }
 
+    /// The price of prompt tokens of sound.
+    pub fn audio(&self) -> Decimal {
+        self.audio.unwrap_or(self.input)
+    }
+
+    /// The price of prompt tokens of sound read from the cache.
+    pub fn cached_audio(&self) -> Decimal {
+        self.cached_audio
+            .or(self.cached)
+            .unwrap_or_else(|| self.audio())
+    }
+
+    /// Whether the price of this sound is known, and not only that of text.
+    fn knows_price_of_sound(&self, usage: &Usage) -> bool {
+        let is_free = self.input.is_zero();
+        usage.audio + usage.cached_audio == 0 || is_free || self.audio.is_some()
+    }
+
     fn cost(&self, usage: &Usage) -> Usd {
+        let audio = usage.audio.min(usage.input);
+        let cached_audio = usage.cached_audio.min(usage.cached);
         [
-            (usage.input, self.input),
-            (usage.cached, self.cached()),
+            (usage.input - audio, self.input),
+            (audio, self.audio()),
+            (usage.cached - cached_audio, self.cached()),
+            (cached_audio, self.cached_audio()),
             (usage.cache_write, self.cache_write()),
             (usage.cache_write_1h, self.cache_write_1h()),
             (usage.output, self.output),
@@ -62,14 +90,35 @@ impl Rates {
         .sum()
     }
 
-    fn upper_bound(&self, input_tokens: u64, output_tokens: u64) -> Usd {
-        let input = self
+    fn upper_bound(&self, prompt: PromptBound, output_tokens: u64) -> Usd {
+        let mut input = self
             .input
             .max(self.cached())
             .max(self.cache_write())
             .max(self.cache_write_1h());
+        if prompt.has_sound {
+            input = input.max(self.audio()).max(self.cached_audio());
+        }
         let output = self.output.max(self.reasoning());
-        Usd::for_tokens(input_tokens, input) + Usd::for_tokens(output_tokens, output)
+        Usd::for_tokens(prompt.tokens, input) + Usd::for_tokens(output_tokens, output)
+    }
+}
+
+/// The most tokens of a prompt, for the most that a call can cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromptBound {
+    pub tokens: u64,
+    /// Whether some of them may be sound, which has prices of its own.
+    pub has_sound: bool,
+}
+
+impl PromptBound {
+    /// The bound of a prompt without sound.
+    pub fn of_text(tokens: u64) -> Self {
+        Self {
+            tokens,
+            has_sound: false,
+        }
     }
 }
 
@@ -117,15 +166,21 @@ impl Prices {
         self.of_prompt(usage.total_input()).cost(usage)
     }
 
+    /// Whether the cost of these tokens is that of their prices: sound is billed as text where its price is unknown.
+    pub fn is_exact(&self, usage: &Usage) -> bool {
+        let rates = self.of_prompt(usage.total_input());
+        rates.knows_price_of_sound(usage)
+    }
+
     /// The most that a call with these token limits can cost, however its prompt is billed and
     /// whichever band applies.
-    pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64) -> Usd {
+    pub fn upper_bound(&self, prompt: PromptBound, output_tokens: u64) -> Usd {
         self.steps
             .iter()
-            .filter(|step| input_tokens > step.above_tokens)
+            .filter(|step| prompt.tokens > step.above_tokens)
             .map(|step| &step.rates)
             .chain([&self.rates])
-            .map(|rates| rates.upper_bound(input_tokens, output_tokens))
+            .map(|rates| rates.upper_bound(prompt, output_tokens))
             .max()
             .unwrap_or_default()
     }
@@ -184,6 +239,8 @@ mod tests {
         cache_write_1h: 1_000,
         output: 10_000,
         reasoning: 100_000,
+        audio: 0,
+        cached_audio: 0,
     };
 
     #[test]
@@ -230,9 +287,17 @@ mod tests {
             cache_write_1h: Some(decimal("6")),
             ..plain()
         };
-        let bound = prices.upper_bound(USAGE.total_input(), USAGE.total_output());
+        let bound = prices.upper_bound(
+            PromptBound::of_text(USAGE.total_input()),
+            USAGE.total_output(),
+        );
         assert!(prices.cost(&USAGE) <= bound);
-        assert_eq!(prices.upper_bound(1_000_000, 1_000_000).to_string(), "21");
+        assert_eq!(
+            prices
+                .upper_bound(PromptBound::of_text(1_000_000), 1_000_000)
+                .to_string(),
+            "21"
+        );
     }
 
     #[test]
@@ -250,6 +315,8 @@ mod tests {
             cache_write_1h: u64::MAX,
             output: u64::MAX,
             reasoning: u64::MAX,
+            audio: u64::MAX,
+            cached_audio: u64::MAX,
         };
         assert!(prices.cost(&all) > Usd::ZERO);
     }
@@ -267,7 +334,53 @@ mod tests {
         };
         assert_eq!(prices.cost(&usage).to_string(), "0.000315");
         assert_eq!(plain().cost(&usage).to_string(), "0.000165");
-        assert_eq!(prices.upper_bound(0, 11).to_string(), "0.00033");
+        assert_eq!(
+            prices.upper_bound(PromptBound::of_text(0), 11).to_string(),
+            "0.00033"
+        );
+    }
+
+    #[test]
+    fn sound_has_prices_of_its_own() {
+        let usage = Usage {
+            input: 100,
+            audio: 60,
+            cached: 10,
+            cached_audio: 4,
+            ..Usage::default()
+        };
+        let with = |audio: Option<&str>, cached: Option<&str>, cached_audio: Option<&str>| Rates {
+            audio: audio.map(decimal),
+            cached: cached.map(decimal),
+            cached_audio: cached_audio.map(decimal),
+            ..plain()
+        };
+        for (rates, cost, is_exact) in [
+            // 40 × 3 + 60 × 10 + 6 × 0.3 + 4 × 1 millionths.
+            (with(Some("10"), Some("0.3"), Some("1")), "0.0007258", true),
+            (with(Some("10"), Some("0.3"), None), "0.000723", true),
+            (with(Some("10"), None, None), "0.000778", true),
+            (with(None, Some("0.3"), None), "0.000303", false),
+            (Rates::FREE, "0", true),
+        ] {
+            let bound = |has_sound| {
+                let tokens = usage.total_input();
+                rates.upper_bound(PromptBound { tokens, has_sound }, 0)
+            };
+            let prices = Prices::from(rates.clone());
+            assert_eq!(prices.cost(&usage).to_string(), cost);
+            assert_eq!(prices.is_exact(&usage), is_exact);
+            assert!(prices.cost(&usage) <= bound(true));
+            assert!(bound(false) <= bound(true));
+        }
+        // More sound than prompt is the provider's mistake.
+        let usage = Usage {
+            audio: 200,
+            ..usage
+        };
+        let prices = Prices::from(with(Some("10"), None, None));
+        assert_eq!(prices.cost(&usage).to_string(), "0.001058");
+        assert!(prices.is_exact(&Usage::default()));
     }
 
     #[test]
@@ -301,7 +414,8 @@ mod tests {
                         ..Usage::default()
                     };
                     assert!(
-                        prices.cost(&usage) <= prices.upper_bound(bound, 1_000),
+                        prices.cost(&usage)
+                            <= prices.upper_bound(PromptBound::of_text(bound), 1_000),
                         "{input} of {bound}"
                     );
                 }

@@ -159,6 +159,8 @@ fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<Pr
             cache_write: rates.cache_write.or(below.cache_write),
             cache_write_1h: rates.cache_write_1h.or(below.cache_write_1h),
             reasoning: rates.reasoning.or(below.reasoning),
+            audio: rates.audio.or(below.audio),
+            cached_audio: rates.cached_audio.or(below.cached_audio),
         },
     })
 }
@@ -180,6 +182,8 @@ fn rates(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>, near: &Text) -> Option
         cache_write: all.cache_write,
         cache_write_1h: all.cache_write_1h,
         reasoning: all.reasoning,
+        audio: all.audio,
+        cached_audio: all.cached_audio,
     })
 }
 
@@ -191,6 +195,8 @@ struct Partial {
     cache_write: Option<Decimal>,
     cache_write_1h: Option<Decimal>,
     reasoning: Option<Decimal>,
+    audio: Option<Decimal>,
+    cached_audio: Option<Decimal>,
 }
 
 fn optional(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>) -> Partial {
@@ -205,6 +211,8 @@ fn optional(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>) -> Partial {
         cache_write: one("cache_write", raw.cache_write),
         cache_write_1h: one("cache_write_1h", raw.cache_write_1h),
         reasoning: one("reasoning", raw.reasoning),
+        audio: one("audio", raw.audio),
+        cached_audio: one("cached_audio", raw.cached_audio),
     }
 }
 

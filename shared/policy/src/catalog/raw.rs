@@ -127,6 +127,8 @@ pub(super) struct RawRates<'a> {
     pub(super) cache_write: Option<&'a Text>,
     pub(super) cache_write_1h: Option<&'a Text>,
     pub(super) reasoning: Option<&'a Text>,
+    pub(super) audio: Option<&'a Text>,
+    pub(super) cached_audio: Option<&'a Text>,
 }
 
 impl<'a> RawRates<'a> {
@@ -138,6 +140,8 @@ impl<'a> RawRates<'a> {
             .or(self.cache_write)
             .or(self.cache_write_1h)
             .or(self.reasoning)
+            .or(self.audio)
+            .or(self.cached_audio)
     }
 }
 
@@ -165,6 +169,8 @@ macro_rules! priced {
                 cache_write_per_million: Option<Text>,
                 cache_write_1h_per_million: Option<Text>,
                 reasoning_per_million: Option<Text>,
+                audio_per_million: Option<Text>,
+                cached_audio_per_million: Option<Text>,
             }
         }
 
@@ -179,6 +185,8 @@ macro_rules! priced {
                     cache_write: self.cache_write_per_million.as_ref(),
                     cache_write_1h: self.cache_write_1h_per_million.as_ref(),
                     reasoning: self.reasoning_per_million.as_ref(),
+                    audio: self.audio_per_million.as_ref(),
+                    cached_audio: self.cached_audio_per_million.as_ref(),
                 }
             }
         }

@@ -127,6 +127,7 @@ fn claude_usage(usage: &Value) -> Usage {
         cache_write_1h: hour,
         output: tokens_at(usage, "/outputTokens").saturating_sub(reasoning),
         reasoning,
+        ..Usage::default()
     }
 }
 

@@ -38,6 +38,30 @@ fn openai_usage_is_read_in_all_its_formats() {
             },
         ),
         (
+            "OpenAI, with sound",
+            json!({"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150,
+                "prompt_tokens_details": {"cached_tokens": 10, "audio_tokens": 80},
+                "completion_tokens_details": {"audio_tokens": 0}}),
+            Usage {
+                input: 90,
+                cached: 10,
+                output: 50,
+                audio: 80,
+                ..Usage::default()
+            },
+        ),
+        (
+            "more sound than prompt",
+            json!({"prompt_tokens": 100, "completion_tokens": 50,
+                "prompt_tokens_details": {"audio_tokens": 101}}),
+            Usage {
+                input: 100,
+                output: 50,
+                audio: 100,
+                ..Usage::default()
+            },
+        ),
+        (
             "xAI",
             json!({"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 180,
                 "prompt_tokens_details": {"cached_tokens": 4},
@@ -209,6 +233,7 @@ fn anthropic_answers_are_decoded() {
         cache_write_1h: 10,
         output: 5,
         reasoning: 4,
+        ..Usage::default()
     };
     let text = json!([{"type": "thinking", "thinking": "hm", "signature": "x"}, {"type": "text", "text": "Os"}, {"type": "text", "text": "lo"}]);
     let good = [
@@ -257,6 +282,42 @@ fn anthropic_answers_are_decoded() {
         }
     );
     assert!(decode(&Anthropic, json!({"usage": null})).is_err());
+}
+
+#[test]
+fn gemini_counts_sound_by_modality() {
+    let mut answer = gemini_answer("STOP", &json!([{"text": "Oslo"}]));
+    for (details, audio, cached_audio) in [
+        (
+            json!({"promptTokensDetails": [{"modality": "TEXT", "tokenCount": 5}, {"modality": "AUDIO", "tokenCount": 15}],
+                "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 8}]}),
+            7,
+            8,
+        ),
+        (
+            json!({"promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 20}]}),
+            12,
+            0,
+        ),
+        (
+            json!({"promptTokensDetails": [{"modality": "TEXT", "tokenCount": 20}]}),
+            0,
+            0,
+        ),
+        (json!({"promptTokensDetails": null}), 0, 0),
+    ] {
+        for (name, value) in details.as_object().unwrap() {
+            answer["usageMetadata"][name] = value.clone();
+        }
+        let usage = decode(&Gemini, answer.clone()).unwrap().usage;
+        assert_eq!(
+            (usage.audio, usage.cached_audio),
+            (audio, cached_audio),
+            "{details}"
+        );
+        assert_eq!((usage.input, usage.cached), (14, 8));
+        answer["usageMetadata"]["cacheTokensDetails"] = json!(null);
+    }
 }
 
 fn gemini_answer(finish: &str, parts: &Value) -> Value {

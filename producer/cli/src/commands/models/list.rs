@@ -306,6 +306,8 @@ mod tests {
           "cache_write_per_million": 1.25,
           "cache_write_1h_per_million": 1.25,
           "reasoning_per_million": 2.5,
+          "audio_per_million": 1.25,
+          "cached_audio_per_million": 0.2,
           "steps": [
             {
               "above_tokens": 199999,
@@ -314,7 +316,9 @@ mod tests {
               "cached_per_million": 0.4,
               "cache_write_per_million": 2.5,
               "cache_write_1h_per_million": 2.5,
-              "reasoning_per_million": 5
+              "reasoning_per_million": 5,
+              "audio_per_million": 2.5,
+              "cached_audio_per_million": 0.4
             }
           ],
           "batch_discount": 0.2

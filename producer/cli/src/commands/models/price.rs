@@ -45,6 +45,10 @@ struct PerMillion {
     cache_write_1h: Usd,
     #[serde(rename = "reasoning_per_million", serialize_with = "exact")]
     reasoning: Usd,
+    #[serde(rename = "audio_per_million", serialize_with = "exact")]
+    audio: Usd,
+    #[serde(rename = "cached_audio_per_million", serialize_with = "exact")]
+    cached_audio: Usd,
 }
 
 impl From<&Rates> for PerMillion {
@@ -56,6 +60,8 @@ impl From<&Rates> for PerMillion {
             cache_write: Usd(rates.cache_write()),
             cache_write_1h: Usd(rates.cache_write_1h()),
             reasoning: Usd(rates.reasoning()),
+            audio: Usd(rates.audio()),
+            cached_audio: Usd(rates.cached_audio()),
         }
     }
 }

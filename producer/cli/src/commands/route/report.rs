@@ -75,7 +75,7 @@ impl RoutedTask {
             Err(unroutable) => (Some(unroutable.error), Vec::new(), Vec::new()),
             Ok(decision) => {
                 let bounds = decision.candidates.iter();
-                let bounds = bounds.map(|one| prompt.upper_bound(one.model));
+                let bounds = bounds.map(|one| prompt.upper_bound(one.model).tokens);
                 prompt_tokens.at_most = bounds.max().unwrap_or(prompt_tokens.at_most);
                 let rows = decision.candidates.iter();
                 let rows = rows.map(|one| Row::new(one, envelope, routing, prompt_tokens, now));

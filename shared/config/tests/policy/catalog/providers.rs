@@ -97,7 +97,7 @@ fn the_models_of_a_free_provider_cost_nothing() {
     for (billing, expected) in [("paid", "0.003"), ("subscription", "0.003"), ("free", "0")] {
         let catalog = load(&[], &yaml(billing));
         let entry = catalog.model("m")[0];
-        let cost = prices(entry).upper_bound(1_000, 1_000);
+        let cost = prices(entry).upper_bound(PromptBound::of_text(1_000), 1_000);
         assert_eq!(cost.to_string(), expected, "{billing}");
     }
 }
@@ -129,7 +129,7 @@ fn ollama_is_built_in_but_disabled() {
     assert!(ollama.local);
     let entry = catalog.entry(&ollama.name, &ollama.default_model).unwrap();
     assert_eq!(
-        prices(entry).upper_bound(1_000, 1_000),
+        prices(entry).upper_bound(PromptBound::of_text(1_000), 1_000),
         longshore_protocol::money::Usd::ZERO
     );
 

@@ -92,13 +92,17 @@ const CACHED: &str = "cache_read_input_token_cost";
 const CACHE_WRITE: &str = "cache_creation_input_token_cost";
 const CACHE_WRITE_1H: &str = "cache_creation_input_token_cost_above_1hr";
 const REASONING: &str = "output_cost_per_reasoning_token";
-const KINDS: [&str; 6] = [
+const AUDIO: &str = "input_cost_per_audio_token";
+const CACHED_AUDIO: &str = "cache_read_input_audio_token_cost";
+const KINDS: [&str; 8] = [
     INPUT,
     OUTPUT,
     CACHED,
     CACHE_WRITE,
     CACHE_WRITE_1H,
     REASONING,
+    AUDIO,
+    CACHED_AUDIO,
 ];
 
 /// The fields of an entry, and whether one of its prices was rounded.
@@ -174,6 +178,8 @@ impl Fields<'_> {
             cache_write: self.price(CACHE_WRITE)?,
             cache_write_1h: self.price(CACHE_WRITE_1H)?,
             reasoning: self.price(REASONING)?.filter(|price| *price != output),
+            audio: self.price(AUDIO)?,
+            cached_audio: self.price(CACHED_AUDIO)?,
         })
     }
 
@@ -202,6 +208,8 @@ impl Fields<'_> {
             reasoning: above(REASONING)?
                 .or(below.reasoning)
                 .filter(|price| *price != output),
+            audio: above(AUDIO)?.or(below.audio),
+            cached_audio: above(CACHED_AUDIO)?.or(below.cached_audio),
         };
         // xAI's band includes the prompt with exactly this many tokens.
         let inclusive = u64::from(litellm == "xai");

@@ -63,6 +63,13 @@ struct PerMillion {
         skip_serializing_if = "Option::is_none"
     )]
     reasoning: Option<String>,
+    #[serde(rename = "audio_per_million", skip_serializing_if = "Option::is_none")]
+    audio: Option<String>,
+    #[serde(
+        rename = "cached_audio_per_million",
+        skip_serializing_if = "Option::is_none"
+    )]
+    cached_audio: Option<String>,
 }
 
 impl From<&Rates> for PerMillion {
@@ -75,6 +82,8 @@ impl From<&Rates> for PerMillion {
             cache_write: text(rates.cache_write),
             cache_write_1h: text(rates.cache_write_1h),
             reasoning: text(rates.reasoning),
+            audio: text(rates.audio),
+            cached_audio: text(rates.cached_audio),
         }
     }
 }

@@ -39,6 +39,7 @@ async fn claude_output_is_parsed() {
         cache_write_1h: 10,
         output: 7,
         reasoning: 4,
+        ..Usage::default()
     };
     assert_eq!(answer.usage, usage);
     assert_eq!(answer.model.as_deref(), Some("claude-sonnet-5-5"));
