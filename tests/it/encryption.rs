@@ -53,6 +53,39 @@ async fn only(stack: &Stack, job: &Value) -> JobId {
     stack.enqueue(&[job.to_string()]).await.unwrap().remove(0)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_the_keys_that_stored_jobs_need() {
+    let stack = stack(FIRST).await;
+    let worker = stack.worker().unwrap();
+    only(&stack, &json!({"prompt": "xylophone", "delay": 3600})).await;
+    wait_for_parked(&stack, 1).await;
+    let doomed = only(&stack, &json!({"prompt": "xylophone", "retry": "unknown"})).await;
+    stack.outcomes(&[doomed]).await.unwrap();
+    worker.shut_down().await.unwrap();
+    for (config, expected) in [
+        (
+            BOTH,
+            vec!["[OK] encryption: k2 encrypts; known keys: k1, k2"],
+        ),
+        (
+            SECOND,
+            vec![
+                "[OK] encryption: k2 encrypts; known keys: k2",
+                "[!!] encryption: key k1 is unknown here and needed by 1 of the first 100 dead letters",
+                "[!!] encryption: key k1 is unknown here and needed by 1 of the first 100 parked jobs",
+            ],
+        ),
+    ] {
+        stack.write("longshore.yaml", config).unwrap();
+        let ran = stack.longshore(&["doctor"]).await.unwrap();
+        let lines = ran.stdout.lines();
+        let found: Vec<&str> = lines
+            .filter(|line| line.contains("] encryption: "))
+            .collect();
+        assert_eq!(found, expected, "{}", ran.stdout);
+    }
+}
+
 async fn wait_for_parked(stack: &Stack, count: u64) {
     eventually("jobs are parked", || async {
         let parked: u64 = stack

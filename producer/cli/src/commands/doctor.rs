@@ -1,6 +1,7 @@
 //! `longshore doctor`: checks the setup and suggests a fix for each problem.
 
 mod checks;
+mod encryption;
 mod postgres;
 mod redis;
 mod services;

@@ -8,7 +8,7 @@ use longshore_protocol::{
 
 use super::{
     checks::{Check, at_least},
-    services,
+    encryption, services,
 };
 use crate::{
     error::CommandError,
@@ -88,14 +88,14 @@ pub(super) async fn check(session: &Session, service_user: Option<&str>) -> Redi
     seen.server.push(permission_check(
         broker.server().permissions(service_user).await,
     ));
-    match service_checks(&broker).await {
+    match service_checks(&broker, session).await {
         Ok((checks, events)) => {
             seen.services = checks;
             seen.events = Some(events);
         }
         Err(error) => seen.services.push(Check::problem(
             "Redis",
-            error.to_string(),
+            error.first_line(),
             "check the log of Redis and the permissions of its user",
         )),
     }
@@ -217,7 +217,10 @@ fn skew_check(ms: i64) -> Check {
     )
 }
 
-async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), BrokerError> {
+async fn service_checks(
+    broker: &Broker,
+    session: &Session,
+) -> Result<(Vec<Check>, EventCounts), CommandError> {
     let workers = broker.workers().list().await?;
     let slots: usize = workers.iter().map(|worker| worker.concurrency).sum();
     let alive = if workers.is_empty() {
@@ -252,6 +255,9 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
     };
     let mut checks = vec![alive, leads, dead];
     checks.extend(services::check(broker, &workers, from_unix_ms(now_ms)).await?);
+    let config = session.fleet_config_or_own(broker).await?;
+    checks.extend(services::unread_limits(&config.queue_limits, &workers));
+    checks.extend(encryption::check(broker).await?);
     for queue in broker.queues().list().await? {
         if let Some(last) = broker.queues().last_entry(&queue).await? {
             checks.extend(ahead_of_clock(&queue, &last, now_ms));

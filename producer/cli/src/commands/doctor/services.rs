@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::{Broker, BrokerError, CircuitReport, Heartbeat, QueueDepth, ServerMemory};
-use longshore_protocol::id::JobId;
+use longshore_policy::limits::LimitedQueues;
+use longshore_protocol::id::{JobId, QueueName};
+use longshore_settings::suggest::closest;
 
 use super::checks::Check;
 use crate::{
@@ -128,6 +130,31 @@ fn unread_queue(depth: &QueueDepth, workers: &[Heartbeat]) -> Option<Check> {
     ))
 }
 
+/// Limits of queues that no worker reads, perhaps because a name is misspelt. A pool may have no workers now.
+pub(super) fn unread_limits(limits: &LimitedQueues, workers: &[Heartbeat]) -> Vec<Check> {
+    // Without any worker, that is the finding.
+    if workers.is_empty() {
+        return Vec::new();
+    }
+    let read = || workers.iter().flat_map(|worker| &worker.queues);
+    let unread = limits
+        .keys()
+        .filter(|queue| !read().any(|one| one == *queue));
+    let check = |queue: &QueueName| {
+        let near = closest(queue.as_str(), read().map(QueueName::as_str));
+        let near = near.map(|near| format!("did you mean `{near}`? "));
+        Check::info(
+            "queue limits",
+            format!("`queue_limits.{queue}`: no worker reads this queue"),
+        )
+        .with_advice(format!(
+            "{}correct the name, add the queue to `queues:` of a worker, or remove the limit",
+            near.unwrap_or_default()
+        ))
+    };
+    unread.map(check).collect()
+}
+
 /// A lane that is not empty.
 #[derive(Debug)]
 struct WaitingLane {
@@ -179,11 +206,8 @@ fn long_lane(lane: &WaitingLane, now: DateTime<Utc>) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use longshore_broker::{CircuitName, OpenCircuit, WorkerState};
-    use longshore_protocol::{
-        call::ErrorClass,
-        id::{QueueName, WorkerId},
-        platform::PlatformName,
-    };
+    use longshore_policy::limits::QueueLimits;
+    use longshore_protocol::{call::ErrorClass, id::WorkerId, platform::PlatformName};
 
     use super::*;
 
@@ -204,6 +228,22 @@ mod tests {
             in_flight: 0,
             concurrency: 1,
         }
+    }
+
+    #[test]
+    fn limits_of_queues_that_no_worker_reads_are_named() {
+        let names = ["default", "defualt", "bulk"];
+        let limits = names.map(|name| (QueueName::parse(name).unwrap(), QueueLimits::default()));
+        let limits = LimitedQueues::from(limits);
+        assert_eq!(unread_limits(&limits, &[]), []);
+        let found = unread_limits(&limits, &[worker("w", "0.1.0")]);
+        let found: Vec<String> = found.iter().map(Check::to_string).collect();
+        insta::assert_snapshot!(found.join("\n"), @r"
+        [--] queue limits: `queue_limits.bulk`: no worker reads this queue
+             → correct the name, add the queue to `queues:` of a worker, or remove the limit
+        [--] queue limits: `queue_limits.defualt`: no worker reads this queue
+             → did you mean `default`? correct the name, add the queue to `queues:` of a worker, or remove the limit
+        ");
     }
 
     fn text(check: Option<Check>) -> String {
