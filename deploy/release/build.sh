@@ -15,7 +15,7 @@ umask 022
 
 programs=(longshore longshore-worker longshore-scheduler longshore-simulator)
 features=longshore-worker/jemalloc
-max_bytes=28000000
+max_bytes=27000000
 
 fail() {
     echo "release: $*" >&2
