@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build dist release test chaos scale lint deny deploy-check compose-check docs schema bench e2e-llm
+.PHONY: help run dev build dist release test chaos scale lint deny deploy-check compose-check docs schema bench bench-peers bench-quick e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -25,7 +25,7 @@ build: ## Build the programs, quickly and without optimisation
 	cargo build $(PROGRAMS)
 
 # `--version` names it.
-dist bench: export LONGSHORE_COMMIT = $(shell git rev-parse --short=12 HEAD)
+dist bench bench-peers: export LONGSHORE_COMMIT = $(shell git rev-parse --short=12 HEAD)
 
 dist: ## Build what is shipped: optimised, into target/dist (takes ten minutes)
 	cargo build --profile dist $(PROGRAMS) --features longshore-worker/jemalloc
@@ -86,6 +86,17 @@ schema: ## Write migrations/schema.sql from the migrations (needs Postgres)
 
 bench: dist ## Measure what is shipped
 	cargo run --profile dist -p longshore-tests --features jemalloc --bin longshore-bench
+
+# Options of `longshore-bench peers`, such as PEERS="--rounds 9 --only longshore,bullmq".
+PEERS ?=
+
+bench-peers: dist ## Compare what is shipped with other job queues, which this installs (docs/PERFORMANCE.md)
+	cargo run --profile dist -p longshore-tests --features jemalloc --bin longshore-bench -- peers $(PEERS)
+
+# Its figures mean nothing, so it takes the programs that `make test` builds.
+bench-quick: ## Check that each figure of `make bench` can be measured
+	cargo build --workspace --bins
+	target/debug/longshore-bench --quick
 
 e2e-llm: build ## Run 20 prompts through a small local model (needs node and python3)
 	tests/e2e-llm/run.sh

@@ -10,10 +10,12 @@ mod calls;
 mod client;
 mod dead_letters;
 mod drain;
+mod journal;
 mod keys;
 mod latency;
 mod machine;
 mod noop;
+mod peers;
 pub mod process;
 mod report;
 mod throughput;
@@ -24,7 +26,11 @@ use std::{
 };
 
 use self::machine::Machine;
-pub use self::{client::ClientOptions, client::client, noop::NoopOptions, noop::noop_worker};
+pub use self::{
+    client::{ClientOptions, client},
+    noop::{NoopOptions, noop_worker},
+    peers::{Measure, PeersOptions, compare},
+};
 
 /// A figure that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -89,6 +95,8 @@ pub struct Options {
 struct Sizes {
     /// Runs; the median counts.
     runs: usize,
+    /// Pairs of runs with and without a concurrency key: more than runs, because pairs differ by more than its cost.
+    pairs: usize,
     /// Jobs of a run of no-op jobs.
     jobs: usize,
     /// Jobs that wait for HTTP.
@@ -110,6 +118,7 @@ struct Sizes {
 impl Sizes {
     const FULL: Self = Self {
         runs: 3,
+        pairs: 12,
         jobs: 50_000,
         calls: 5_000,
         steady: Duration::from_secs(20),
@@ -122,13 +131,14 @@ impl Sizes {
 
     const QUICK: Self = Self {
         runs: 1,
-        jobs: 5_000,
-        calls: 500,
-        steady: Duration::from_secs(2),
-        backlog: 50_000,
-        drained: 10_000,
-        dead_letters: 10_000,
-        in_flight: 1_000,
+        pairs: 1,
+        jobs: 2_000,
+        calls: 200,
+        steady: Duration::from_secs(1),
+        backlog: 10_000,
+        drained: 2_000,
+        dead_letters: 2_000,
+        in_flight: 500,
         held: Duration::from_secs(3),
     };
 }

@@ -8,7 +8,7 @@ use redis::{
     streams::{StreamReadOptions, StreamReadReply},
 };
 
-use super::noop::{Delays, delays, nanoseconds};
+use super::journal::{Delays, nanoseconds};
 use crate::stack::Stack;
 
 const STREAM: &str = "bare";
@@ -82,17 +82,17 @@ pub(super) async fn delay_bare(
         .block(5000);
     let count = time.as_millis() / every.as_millis().max(1);
     let receiving = async {
-        let mut delays = delays()?;
-        while u128::from(delays.len()) < count {
+        let mut delays = Vec::new();
+        while (delays.len() as u128) < count {
             let reply: StreamReadReply =
                 receiver.xread_options(&[STREAM], &[">"], &options).await?;
             let arrived = nanoseconds();
             for entry in reply.keys.iter().flat_map(|key| &key.ids) {
                 let sent: u64 = entry.get("at").unwrap_or(arrived);
-                delays.saturating_record(arrived.saturating_sub(sent));
+                delays.push(arrived.saturating_sub(sent));
             }
         }
-        Ok::<_, anyhow::Error>(Delays::of(&delays))
+        Delays::of(delays)
     };
     let sending = async {
         let mut beat = tokio::time::interval(every);

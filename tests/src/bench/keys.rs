@@ -20,15 +20,12 @@ const SLOTS: usize = 20;
 /// The provider's latency for those.
 const LATENCY: Duration = Duration::from_millis(100);
 
-/// Pairs per run: pairs differ from each other by more than the cost of a key.
-const PAIRS: usize = 4;
-
 /// All of them take some seconds.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
     let (free, held) = (sizes.jobs, sizes.calls / 5);
-    let (with, without) = in_pairs(machine, free, sizes.runs * PAIRS).await?;
+    let (with, without) = in_pairs(machine, free, sizes.pairs).await?;
     let mut kept = Vec::new();
     for run in 1..=sizes.runs {
         progress(&format!("keys: run {run} of {}", sizes.runs));

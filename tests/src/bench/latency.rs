@@ -1,6 +1,6 @@
 //! N3: from enqueueing to the provider's call.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::ensure;
 use longshore_protocol::id::QueueName;
@@ -9,9 +9,10 @@ use redis::AsyncCommands as _;
 use super::{
     Sizes, bare,
     drain::Watch,
+    journal::{Delays, Journal, Run},
     machine::{Machine, noop_worker},
     message,
-    noop::{Delays, stamped_message},
+    noop::stamped_message,
     progress,
     report::{Finding, Promise, Section},
 };
@@ -26,8 +27,8 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     progress("N3: a steady hundred jobs a second");
     let stack = machine.stack(super::throughput::CONCURRENCY).await?;
     let raw = bare::delay_bare(&stack, EVERY, sizes.steady / 4).await?;
-    let report = stack.dir().join("delays.json");
-    let mut worker = noop_worker(&stack, Some(&report))?;
+    let mut journal = Journal::at(stack.dir().join("journal"));
+    let mut worker = noop_worker(&stack, Some(journal.path()))?;
     let mut watch = Watch::new(&stack).await?;
     let mut connection = stack.connection().await?;
     let queue = stack.broker.keys().queue(&QueueName::default());
@@ -45,7 +46,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
         let job = if number < WARM_UP {
             message(number)
         } else {
-            stamped_message()
+            stamped_message(number)
         };
         connection
             .xadd::<_, _, _, _, ()>(&queue, "*", &[("job", job)])
@@ -55,7 +56,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
         .until(&mut worker, |sample| sample.queued == 0)
         .await?;
     worker.stop(Duration::from_secs(10)).await?;
-    let delays: Delays = serde_json::from_str(&fs::read_to_string(&report)?)?;
+    let delays = Delays::of(journal.read()?.iter().map(Run::delay))?;
     ensure!(
         delays.count == u64::try_from(count)?,
         "{count} jobs, but {} arrived",

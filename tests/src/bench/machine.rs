@@ -85,11 +85,11 @@ pub(super) async fn recorded_jobs(stack: &Stack) -> anyhow::Result<u64> {
 }
 
 /// Starts the no-op worker of this program.
-pub(super) fn noop_worker(stack: &Stack, report: Option<&Path>) -> anyhow::Result<ChildProcess> {
+pub(super) fn noop_worker(stack: &Stack, journal: Option<&Path>) -> anyhow::Result<ChildProcess> {
     let mut command = stack.command("longshore-bench")?;
     command.arg("noop-worker");
-    if let Some(report) = report {
-        command.arg("--report").arg(report);
+    if let Some(journal) = journal {
+        command.arg("--journal").arg(journal);
     }
     Ok(ChildProcess::spawn(
         "noop-worker",
@@ -104,11 +104,7 @@ pub(super) async fn real_worker(
     simulator: &ExternalSimulator,
 ) -> anyhow::Result<ChildProcess> {
     let listen = format!("127.0.0.1:{}", free_port()?);
-    let mut command = stack.command("longshore-worker")?;
-    command
-        .env("LONGSHORE_SIMULATOR_URL", &simulator.url)
-        .env("LONGSHORE_LISTEN", &listen);
-    let worker = ChildProcess::spawn("longshore-worker", command, &stack.dir().join("worker.log"))?;
+    let worker = spawn_real_worker(stack, simulator, Some(&listen))?;
     let client = reqwest::Client::new();
     let ready = format!("http://{listen}/ready");
     eventually("the worker is ready", || async {
@@ -117,6 +113,21 @@ pub(super) async fn real_worker(
     })
     .await?;
     Ok(worker)
+}
+
+/// Starts the real worker with this simulator instead of the stack's.
+pub(super) fn spawn_real_worker(
+    stack: &Stack,
+    simulator: &ExternalSimulator,
+    listen: Option<&str>,
+) -> anyhow::Result<ChildProcess> {
+    let mut command = stack.command("longshore-worker")?;
+    command.env("LONGSHORE_SIMULATOR_URL", &simulator.url);
+    if let Some(listen) = listen {
+        command.env("LONGSHORE_LISTEN", listen);
+    }
+    let log = stack.dir().join("worker.log");
+    Ok(ChildProcess::spawn("longshore-worker", command, &log)?)
 }
 
 /// A simulator in a process of its own.

@@ -139,7 +139,7 @@ impl Section {
 }
 
 /// A figure for people, with useful decimals and commas between thousands.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 1000.0 => 0,
         size if size >= 10.0 => 1,

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use longshore_service::startup;
-use longshore_tests::bench::{self, ClientOptions, Format, NoopOptions, Number, Options};
+use longshore_tests::bench::{
+    self, ClientOptions, Format, NoopOptions, Number, Options, PeersOptions,
+};
 
 /// As in the worker, part of which runs in here.
 #[cfg(feature = "jemalloc")]
@@ -43,9 +45,12 @@ struct Measure {
     quick: bool,
 }
 
-/// The parts that run in processes of their own.
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Compare with other job queues, in alternating order, each as its documents advise.
+    ///
+    /// Installs them into target/peers: docs/PERFORMANCE.md says what each needs and how it runs.
+    Peers(PeersOptions),
     /// A worker whose provider answers at once.
     #[command(hide = true)]
     NoopWorker(NoopOptions),
@@ -68,6 +73,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         match arguments.part {
+            Some(Part::Peers(options)) => bench::compare(options).await,
             Some(Part::NoopWorker(options)) => bench::noop_worker(options).await,
             Some(Part::Client(options)) => bench::client(options).await,
             None => {
