@@ -239,6 +239,7 @@ impl<'m> Trial<'m> {
         let open = sample.queued.max(usize::from(sample.facts > 0));
         if open == 0 {
             self.ended.get_or_insert(now);
+            self.journal.read()?;
         }
         Ok(self.jobs.saturating_sub(open))
     }
@@ -278,11 +279,12 @@ impl<'m> Trial<'m> {
         Ok(())
     }
 
-    /// When the first job ran and when the last ended, in nanoseconds. Longshore's first read is a little earlier.
+    /// When the first job ran and when the last ended, in nanoseconds. Where Longshore writes no journal, its first read
+    /// counts, which is a little earlier.
     pub(super) fn span(&self) -> anyhow::Result<(u64, u64)> {
         let times = || self.journal.runs.iter().map(|run| run.ran);
         match self.system {
-            System::Longshore => self.began.zip(self.ended),
+            System::Longshore => times().min().or(self.began).zip(self.ended),
             System::Peer { .. } => times().min().zip(times().max()),
         }
         .context("no job ran")
