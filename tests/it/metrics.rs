@@ -224,8 +224,12 @@ async fn the_leading_scheduler_shows_queues_limits_and_the_lag() {
             let found = values(&text, name, &[("queue", "default")]);
             found.first().is_some_and(|value| value == expected)
         };
+        // The scheduler may read the events before it recovers the jobs, and the queue after that.
+        let unrecorded = values(&text, "longshore_events_unrecorded", &[]);
         ensure!(
-            is("longshore_queue_depth", "3") && is("longshore_queue_running", "0"),
+            is("longshore_queue_depth", "3")
+                && is("longshore_queue_running", "0")
+                && unrecorded.first().is_some_and(|count| count != "0"),
             "{text}"
         );
         Ok(text)
@@ -247,7 +251,6 @@ async fn the_leading_scheduler_shows_queues_limits_and_the_lag() {
             &[("queue", "default")]
         ) > 0.0
     );
-    assert!(number("longshore_events_unrecorded", &[]) > 0.0);
     assert!(number("longshore_ledger_lag_seconds", &[]) > 0.0);
     assert_eq!(value("longshore_dead_letters", &[]), "0");
     // Two of eight calls a day, whose results are unknown.
