@@ -5,7 +5,10 @@ use std::{fmt, num::NonZeroU32};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::StepName;
+use super::{
+    StepName,
+    parse::{only_member, step_name, step_names},
+};
 use crate::envelope::{
     MalformedCode,
     fields::{self, Fields, Input, Problem, Read, decoded, is_line},
@@ -167,13 +170,15 @@ pub(super) fn models(input: Input<'_>) -> Read<Models> {
         Kind::Number => count(input),
         Kind::Text if input.text(EXPECTED)? == "all" => Ok(Models::All),
         Kind::List => named(value),
-        Kind::Object => match only_member(value)? {
-            Some(("count", value)) => {
+        Kind::Object => match only_member(value.get())? {
+            Some((member, value)) if member == "count" => {
                 count(Input::Json(value)).map_err(|wrong| wrong.at("`count`"))
             }
-            Some(("category", value)) => name(Input::Json(value), "the name of a category")
-                .map(Models::Category)
-                .map_err(|wrong| wrong.at("`category`")),
+            Some((member, value)) if member == "category" => {
+                name(Input::Json(value), "the name of a category")
+                    .map(Models::Category)
+                    .map_err(|wrong| wrong.at("`category`"))
+            }
             _ => Err(input.is_not(MalformedCode::BadValue, EXPECTED)),
         },
         _ => Err(input.is_not(MalformedCode::BadValue, EXPECTED)),
@@ -182,7 +187,9 @@ pub(super) fn models(input: Input<'_>) -> Read<Models> {
 
 fn count(input: Input<'_>) -> Read<Models> {
     let count = fields::whole(input, 1..=MAX_MODELS)?;
-    Ok(NonZeroU32::new(count).map_or(Models::All, Models::Count))
+    Ok(Models::Count(
+        NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN),
+    ))
 }
 
 fn named(value: &RawValue) -> Read<Models> {
@@ -214,20 +221,6 @@ fn name(input: Input<'_>, expected: &str) -> Read<String> {
     } else {
         Err(input.is_not(MalformedCode::BadValue, expected))
     }
-}
-
-/// The single member of an object.
-fn only_member(value: &RawValue) -> Read<Option<(&'static str, &RawValue)>> {
-    const KNOWN: &[&str] = &["count", "category"];
-    let members: Members<'_> = decoded(value.get())?;
-    let mut members = members.by_name.into_iter();
-    let (first, second) = (members.next(), members.next());
-    Ok(first
-        .filter(|_| second.is_none())
-        .and_then(|(name, value)| {
-            let known = KNOWN.iter().find(|known| **known == name)?;
-            Some((*known, value))
-        }))
 }
 
 /// The field `merge`: what is made of the answers, and the fields of the job of the model that does it.
@@ -358,35 +351,23 @@ fn long_text(members: &mut Fields<'_>, name: &str) -> Read<Option<String>> {
 }
 
 /// Reads the field `not_by`.
-pub(super) fn not_by<'a>(
-    input: Input<'a>,
-    names: impl Fn(Input<'a>) -> Read<Vec<StepName>>,
-    step: impl Fn(Input<'a>) -> Read<StepName>,
-) -> Read<NotBy> {
+pub(super) fn not_by(input: Input<'_>) -> Read<NotBy> {
     const EXPECTED: &str =
         "the name of a step, a list of them, or one of both as {\"platform\": …} or {\"model\": …}";
-    let steps = |input: Input<'a>| match input {
-        Input::Json(value) if Kind::detect(value) == Kind::List => names(input),
-        _ => Ok(vec![step(input)?]),
-    };
     let Input::Json(value) = input else {
         return Err(input.is_not(MalformedCode::WrongType, EXPECTED));
     };
     let (part, named) = match Kind::detect(value) {
-        Kind::Text | Kind::List => (AuthorPart::Platform, input),
-        Kind::Object => {
-            let members: Members<'_> = decoded(value.get())?;
-            let mut members = members.by_name.into_iter();
-            let (first, second) = (members.next(), members.next());
-            let found = first.filter(|_| second.is_none());
-            let found = found.and_then(|(name, value)| {
-                Some((AuthorPart::from_name(&name)?, Input::Json(value)))
-            });
-            found.ok_or_else(|| input.is_not(MalformedCode::BadValue, EXPECTED))?
-        }
+        Kind::Text | Kind::List => (AuthorPart::Platform, value),
+        Kind::Object => only_member(value.get())?
+            .and_then(|(member, value)| Some((AuthorPart::from_name(&member)?, value)))
+            .ok_or_else(|| input.is_not(MalformedCode::BadValue, EXPECTED))?,
         _ => return Err(input.is_not(MalformedCode::WrongType, EXPECTED)),
     };
-    let steps = steps(named)?;
+    let steps = match Kind::detect(named) {
+        Kind::List => step_names(Input::Json(named))?,
+        _ => vec![step_name(Input::Json(named))?],
+    };
     if steps.is_empty() {
         return Err(input.is_not(MalformedCode::BadValue, EXPECTED));
     }

@@ -9,7 +9,8 @@ use crate::id::JobId;
 /// The longest chain id; with a step and an item appended, it is still a valid job id.
 const LONGEST_CHAIN: usize = 64;
 
-const LONGEST_STEP: usize = 48;
+/// The longest name of a step.
+pub(super) const LONGEST_STEP: usize = 48;
 
 /// A name of an invalid form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Parses a chain document field by field and reports all errors at once.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::{Map, Value, value::RawValue};
 use url::Url;
@@ -154,14 +154,9 @@ fn on_complete(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults
     let chain = Location::chain();
     let place = chain.within("field `on_complete`");
     let read = top.take("on_complete", |input| {
-        let members: Members<'_> = decoded(input.of_kind(Kind::Object, EXPECTED)?)?;
-        let mut both = members.by_name.into_iter();
-        match (both.next(), both.next(), members.repeated) {
-            (Some((name, value)), None, None) if name == "job" || name == "webhook" => {
-                Ok((name, value))
-            }
-            _ => Err(input.is_not(MalformedCode::BadValue, EXPECTED)),
-        }
+        only_member(input.of_kind(Kind::Object, EXPECTED)?)?
+            .filter(|(name, _)| name == "job" || name == "webhook")
+            .ok_or_else(|| input.is_not(MalformedCode::BadValue, EXPECTED))
     });
     let (name, value) = faults.kept(&chain, read)?;
     if name == "job" {
@@ -222,6 +217,16 @@ fn steps(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults) -> V
     }
 }
 
+/// The member of an object that has only one.
+pub(super) fn only_member(object: &str) -> Read<Option<(Cow<'_, str>, &RawValue)>> {
+    let members: Members<'_> = decoded(object)?;
+    let mut both = members.by_name.into_iter();
+    Ok(match (both.next(), both.next(), members.repeated) {
+        (only, None, None) => only,
+        _ => None,
+    })
+}
+
 /// The members of an object, each name once.
 pub(super) fn object<'a>(
     value: &'a RawValue,
@@ -271,15 +276,14 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
     });
     let faults_before = faults.count();
     let mut needs = faults
-        .kept(&location, members.take("needs", names))
+        .kept(&location, members.take("needs", step_names))
         .unwrap_or_default();
     let foreach = faults.kept(&location, members.take("foreach", fields::prompt));
     let gather = faults.kept(&location, members.take("gather", step_name));
     let models = faults.kept(&location, members.take("models", models::models));
     let merge = faults.kept(&location, members.take("merge", models::merge));
     let is_complete = faults.count() == faults_before;
-    let not_by = members.take("not_by", |value| models::not_by(value, names, step_name));
-    let not_by = faults.kept(&location, not_by);
+    let not_by = faults.kept(&location, members.take("not_by", models::not_by));
     let when = faults.kept(&location, members.take("when", fields::prompt));
     let on_failure = faults.kept(&location, members.take("on_failure", on_failure));
     let min_success = faults.kept(
@@ -357,11 +361,11 @@ fn named(text: &str) -> Read<StepName> {
     })
 }
 
-fn step_name(input: Input<'_>) -> Read<StepName> {
+pub(super) fn step_name(input: Input<'_>) -> Read<StepName> {
     named(&input.text(STEP_NAME)?)
 }
 
-fn names(input: Input<'_>) -> Read<Vec<StepName>> {
+pub(super) fn step_names(input: Input<'_>) -> Read<Vec<StepName>> {
     const EXPECTED: &str = "a list of names of steps";
     let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
     let names: Vec<_> = list

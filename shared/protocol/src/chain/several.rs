@@ -7,6 +7,7 @@ use super::{
     check::Draft,
     faults::{Faults, Location},
     models::MergeField,
+    name::LONGEST_STEP,
     parse::object,
     work::work,
 };
@@ -98,7 +99,7 @@ pub(super) fn split_merge(
         return vec![asking];
     };
     let Ok(asked) = StepName::parse(&format!("{name}{ASKED}")) else {
-        let most = 48 - ASKED.len();
+        let most = LONGEST_STEP - ASKED.len();
         faults.add(
             &asking.location,
             format!("field `name`: with `merge`, at most {most} characters: a second step is called `NAME{ASKED}`"),

@@ -134,7 +134,7 @@ pub(super) struct Table {
     measure: Measure,
     title: String,
     columns: &'static [&'static str],
-    /// What stands for a figure that never came.
+    /// Shown in place of a figure that was not measured.
     #[serde(skip)]
     never: String,
     rows: Vec<Row>,
