@@ -5,6 +5,7 @@ mod handoffs;
 mod kills;
 mod models;
 mod outcomes;
+mod recipes;
 mod wide;
 
 use std::time::Duration;

@@ -1,8 +1,10 @@
-//! Chains: starting a chain from its message, preparing its steps to run, merging the answers of several models, and
-//! notifying its webhook.
+//! Chains: starting a chain from its message, preparing its steps to run, merging the answers of several models,
+//! answering a job by a recipe, and notifying its webhook.
 
 mod authors;
 mod merge;
+mod plan;
+mod recipe;
 mod scope;
 mod start;
 mod step;
@@ -11,6 +13,7 @@ mod webhook;
 pub(crate) use self::{
     authors::Authors,
     merge::answered,
+    recipe::{RecipeResult, run_recipe, stop_recipe},
     start::start,
     step::{inherit, prepare},
     webhook::Webhook,

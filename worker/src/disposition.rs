@@ -74,6 +74,8 @@ pub(crate) enum WaitsFor {
     Platform,
     /// A worker that knows a newer protocol version.
     NewerWorker,
+    /// The end of the chain of its recipe.
+    Recipe,
 }
 
 /// Why a job is given up.
@@ -87,6 +89,8 @@ pub(crate) struct Discard {
     pub(crate) dead_letter_id: Option<JobId>,
     /// The part of the message to keep; `None` keeps all of it.
     pub(crate) kept: Option<StoredMessage>,
+    /// The last answer of a job that fails although it has one.
+    pub(crate) answer: Option<Box<Answer>>,
 }
 
 impl Discard {
@@ -97,6 +101,7 @@ impl Discard {
             error: error.into(),
             dead_letter_id: None,
             kept: None,
+            answer: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use longshore_broker::{Consumed, DeliveredEntry, Delivery, Fence};
 use longshore_protocol::{
-    checkpoint::{Checkpoint, PastAttempt},
+    checkpoint::{Checkpoint, PastAttempt, Spent},
     encryption::{Keyring, UnopenedField},
     envelope::{Concurrency, Envelope, MessageLimits, RawMessage, reply_to},
     event::{AttemptRecord, Event, JobLabels},
@@ -17,7 +17,10 @@ use longshore_protocol::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{chain::Authors, context::Context};
+use crate::{
+    chain::{Authors, RecipeResult},
+    context::Context,
+};
 
 /// A delivered job, shared by the stages that run it and the settle layer.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ pub(crate) struct Progress {
     pub(crate) authors: Option<Arc<Authors>>,
     /// What the step makes of the answers of several models.
     pub(crate) merged: Option<Box<Merged>>,
+    /// How its recipe answered the job.
+    pub(crate) recipe: Option<Box<RecipeResult>>,
     /// Whether Redis keeps anything about this entry.
     pub(crate) is_in_redis: bool,
     /// Whether the open attempt reserved amounts of meters.
@@ -104,6 +109,7 @@ impl Job {
                 last_called: None,
                 authors: None,
                 merged: None,
+                recipe: None,
                 has_reserved: false,
                 consumed: Consumed::NothingTaken,
             }),
@@ -188,6 +194,14 @@ impl Progress {
                 ..attempt
             });
         }
+    }
+
+    /// What the job has spent: its own attempts, and those of its recipe.
+    pub(crate) fn spent(&self) -> Spent {
+        let own = self.checkpoint.spent();
+        self.recipe
+            .as_ref()
+            .map_or(own, |recipe| own.plus(recipe.spent))
     }
 
     /// What the outcome warns of.

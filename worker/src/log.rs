@@ -187,6 +187,7 @@ impl<'a> Cause<'a> {
             Self::Time(WaitsFor::Retry) => "retry",
             Self::Time(WaitsFor::Platform) => "no platform is available",
             Self::Time(WaitsFor::NewerWorker) => "needs a newer worker",
+            Self::Time(WaitsFor::Recipe) => "its recipe",
             Self::Limit(_) => "limit",
             Self::ConcurrencyKey => "concurrency key",
             Self::Paused(_) => "paused",
@@ -202,7 +203,10 @@ impl<'a> Cause<'a> {
 
     /// Whether the job waits because its producer asked for it.
     fn is_ordinary(self) -> bool {
-        matches!(self, Self::Time(WaitsFor::NotBefore) | Self::ConcurrencyKey)
+        matches!(
+            self,
+            Self::Time(WaitsFor::NotBefore | WaitsFor::Recipe) | Self::ConcurrencyKey
+        )
     }
 }
 

@@ -39,6 +39,11 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
     if let Some(webhook) = chain::Webhook::to_notify(job) {
         return ControlFlow::Continue(Box::pin(webhook.notify(job, context)).await);
     }
+    if let Some(call) = &admitted.recipe {
+        return ControlFlow::Continue(
+            Box::pin(chain::run_recipe(job, call, &admitted, context)).await,
+        );
+    }
     let _alone = alone_if_suspect(job, context).await;
     let policy = &*context.policy();
     let retry_policy = retry::retry_policy(&policy.config, &admitted).or_dispose()?;

@@ -7,7 +7,7 @@ mod park;
 mod spawn;
 mod step_end;
 
-use longshore_broker::{Fence, Parked, Paused};
+use longshore_broker::{Fence, Parked};
 use longshore_protocol::{
     event::{AttemptRecord, Event},
     state::JobState,
@@ -17,6 +17,7 @@ use longshore_service::instruments::SETTLES_FENCED;
 use self::end::end_job;
 use crate::{
     backoff::retry_until_answered,
+    chain,
     context::Context,
     disposition::Disposition,
     job::Job,
@@ -40,20 +41,21 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
                     context.log.parked(&job.progress(), cause, Some(due));
                     Fence::Held
                 }
+                Parked::Resumed => Box::pin(hand_back(job, attempt, context)).await,
                 Parked::Lost => Fence::Lost,
                 Parked::Cancelled => cancel_on_request(job, attempt, context).await,
             }
         }
         Disposition::Paused(lane) => {
             match park::park_paused(job, attempt.as_ref(), &lane, context).await {
-                Paused::Yes => {
+                Parked::Yes => {
                     let cause = Cause::Paused(lane.as_str());
                     context.log.parked(&job.progress(), cause, None);
                     Fence::Held
                 }
-                Paused::Lost => Fence::Lost,
-                Paused::Resumed => Box::pin(hand_back(job, attempt, context)).await,
-                Paused::Cancelled => cancel_on_request(job, attempt, context).await,
+                Parked::Lost => Fence::Lost,
+                Parked::Resumed => Box::pin(hand_back(job, attempt, context)).await,
+                Parked::Cancelled => cancel_on_request(job, attempt, context).await,
             }
         }
         Disposition::Answered(answer) => {
@@ -72,10 +74,12 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
         }
         Disposition::Discarded(discard) => {
             let end = JobEnd {
+                answer: discard.answer.as_deref(),
                 error: Some((&discard.error, &discard.reason)),
                 ..JobEnd::default()
             };
             let state = JobState::Discarded;
+            Box::pin(chain::stop_recipe(job, context)).await;
             let fence = end_job(job, attempt, state, &end, Some(&discard), context).await;
             if fence == Fence::Held {
                 context.log.dead_letter(job, &discard);
@@ -109,6 +113,7 @@ async fn cancel(
         error: Some((error, reason)),
         ..JobEnd::default()
     };
+    Box::pin(chain::stop_recipe(job, context)).await;
     // Redis keeps the cancel request; the settle step must delete it.
     job.progress().is_in_redis = true;
     // Boxed, as all that is rare here: the settle step of a job is as large as its largest branch.

@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, Utc};
-use longshore_broker::{ChainCancelled, ChainRetried, ChainView};
+use longshore_broker::{ChainCancelled, ChainRetry, ChainView};
 use longshore_protocol::{
     chain::{BadChain, ChainId, Document, Instance, StepName, parse},
     clock::local_time,
-    dead_letter::PreparedReplay,
     envelope::{MessageLimits, RawMessage},
     id::{EntryId, JobId, QueueName},
     outcome::{ChainOutcome, StepOutput},
@@ -192,16 +190,6 @@ pub enum ChainEnd {
     TimedOut,
 }
 
-/// The result of a request to retry a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChainRetry {
-    /// How many steps and items run again, or why none does.
-    pub result: ChainRetried,
-    /// The dead letters that were replayed: job and time of death. The ledger still has them as dead
-    /// letters.
-    pub replayed: Vec<(JobId, DateTime<Utc>)>,
-}
-
 impl Client {
     /// Enqueues a chain. A chain with an id is enqueued once: the same chain under the same id is not
     /// enqueued again.
@@ -349,29 +337,8 @@ impl Client {
 
     /// Runs the failed steps and items of a chain again and removes their dead letters from Redis.
     pub async fn retry_chain(&self, id: &ChainId) -> Result<ChainRetry, ClientError> {
-        let failed = self.broker().chains().failed_jobs(id).await?;
-        let (mut replayed, mut replaying) = (Vec::new(), Vec::new());
-        for job in &failed {
-            let dead_letters = self.broker().dead_letters().find(job.as_str()).await?;
-            let of_chain = dead_letters.into_iter().find(|(_, dead_letter, _)| {
-                let step = dead_letter.checkpoint.step.as_ref();
-                step.is_some_and(|step| step.chain == *id)
-            });
-            if let Some(dead_letter) = of_chain {
-                let limits = self.message_limits();
-                let replay = {
-                    let keyring = self.broker().keyring();
-                    PreparedReplay::new(&dead_letter, limits, keyring, local_time())
-                };
-                let record = dead_letter.1.record;
-                replayed.push((record.id.clone(), record.at));
-                replaying.push((record, replay));
-            }
-        }
-        let result = self.broker().chains().retry(id, &replaying).await?;
-        if !matches!(result, ChainRetried::Again(_)) {
-            replayed.clear();
-        }
-        Ok(ChainRetry { result, replayed })
+        let chains = self.broker().chains();
+        let retry = chains.retry_with_letters(id, self.message_limits(), local_time());
+        Ok(retry.await?)
     }
 }

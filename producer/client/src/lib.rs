@@ -46,14 +46,14 @@ mod submission;
 
 pub use batch::{BatchReader, BatchTasks, BatchWriter, StoredTask};
 pub use cancel::Cancellation;
-pub use chain::{Chain, ChainBuilder, ChainEnd, ChainReceipt, ChainRetry, ChainSubmission, Step};
+pub use chain::{Chain, ChainBuilder, ChainEnd, ChainReceipt, ChainSubmission, Step};
 pub use client::{Client, Receipt};
 pub use error::{ClientError, is_transient};
 pub use job::Job;
 pub use lane::Lane;
 pub use locate::{JobSnapshot, Location, without_marks};
 pub use longshore_broker::{
-    BatchPlan, BatchReport, ChainCancelled, ChainRetried, ChainView, TaskReport,
+    BatchPlan, BatchReport, ChainCancelled, ChainRetried, ChainRetry, ChainView, TaskReport,
 };
 pub use longshore_policy::redis::{RedisAccess, RedisSettings, RedisUrl};
 pub use longshore_protocol::{

@@ -1,4 +1,5 @@
--- Starts a chain whose steps are prepared, and ends its message.
+-- Starts a chain whose steps are prepared, and ends its message. The message of a job that a recipe answers stays: the job
+-- waits for its chain (park.lua).
 --
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 chain id, 6 hash of the document, 7 key of the prepared
@@ -6,20 +7,23 @@
 --          that the chain is kept after its end, 13 seconds that its outcome is kept, 14 reply ('' = none, see
 --          replies.lua), 15 number of steps, 16 the steps with needs as `NAME=COUNT:NEED,… …`, where COUNT is how many
 --          they wait for, 17 those without as `NAME …`, 18 event of the drop, 19 the steps that no other needs as
---          `NAME …`, 20 metadata as JSON ('' = none), 21 W3C trace context ('' = none)
+--          `NAME …`, 20 metadata as JSON ('' = none), 21 W3C trace context ('' = none),
+--          22 of a recipe: what its steps read of its job, as JSON ('' = a chain with a message of its own)
 -- Returns  'ok'; 'more': ready steps are left to dispatch; 'gone': the entry is not the worker's; 'duplicate': the
---          same chain came before, this message is dropped; 'conflict': the id is another chain's; 'again': the
---          prepared steps have expired
+--          same chain came before, this message is dropped, unless it is a recipe's job; 'conflict': the id is another
+--          chain's; 'again': the prepared steps have expired
 -- Writes   `{ns}:chain:ID…`, `{ns}:chains`, stream, checkpoints, crashes, events; of a duplicate also the reply
--- Repeat   safe: the entry is no longer the worker's ('gone')
+-- Repeat   safe: the entry is no longer the worker's ('gone'), or the chain is known ('duplicate')
 -- Bound    one command a step, chain_dispatch.lua's, 10 old chains
 local queue, entry, worker, id, hash, prepared = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local retention, results, reply, drop_event = ARGV[12], ARGV[13], ARGV[14], ARGV[18]
+local retention, results, reply, drop_event, inputs = ARGV[12], ARGV[13], ARGV[14], ARGV[18], ARGV[22]
 if owner_of(KEYS[1], entry) ~= worker then return 'gone' end
 local key, entry_id = chain_key(id), entry_id_of(queue, entry)
 local known = redis.call('HGET', key, 'hash')
 if known then
   redis.call('DEL', prepared)
+  -- The id is made of the receipt of the job. Since it started, only the recipe's definition can have changed.
+  if inputs ~= '' then return 'duplicate' end
   if known ~= hash then return 'conflict' end
   emit(drop_event)
   remove_entries(KEYS[1], {entry})
@@ -37,6 +41,10 @@ redis.call('HSET', key, 'state', 'running', 'kind', 'chain', 'hash', hash, 'name
 redis.call('RENAME', prepared, key .. ':steps')
 redis.call('PERSIST', key .. ':steps')
 redis.call('SET', key .. ':doc', ARGV[8])
+if inputs ~= '' then
+  redis.call('HSET', key, 'recipe', '1')
+  redis.call('HSET', key .. ':contexts', INPUTS, inputs)
+end
 for name, count, needs in string.gmatch(ARGV[16], '([^ =]+)=(%d+):(%S+)') do
   redis.call('HSET', key, 'l:' .. name, count, 'n:' .. name, (string.gsub(needs, ',', ' ')))
 end
@@ -47,6 +55,8 @@ for _, old in ipairs(redis.call('ZRANGE', NS .. ':chains', 0, 9)) do
 end
 redis.call('ZADD', NS .. ':chains', begun, id)
 emit_chain(id, 'running')
-remove_entries(KEYS[1], {entry})
-forget_entry(entry_id)
+if inputs == '' then
+  remove_entries(KEYS[1], {entry})
+  forget_entry(entry_id)
+end
 return dispatch(id) and 'more' or 'ok'

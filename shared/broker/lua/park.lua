@@ -1,18 +1,20 @@
--- Parks a job in the lane of a time, of a newer protocol version or of a pause.
+-- Parks a job in the lane of a time, of a newer protocol version or of a pause. A job that a recipe answers waits in the
+-- lane of a time, until the recipe's chain ends.
 --
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 job id, 6 attempt id ('' = none began), 7 event, 8 lane (`time`,
 --          `version`, `paused:…`), 9 when it is due (ms; in a lane of a pause: its position in the order),
 --          10 concurrency key ('' = none), 11 checkpoint, 12 usage (see consumption.lua), 13 the message to store
---          (see `park` in lanes.lua)
--- Returns  'ok'; 'cancelled': cancellation is requested, nothing is done; 'resumed': the pause is over, nothing is
---          done; 'gone': another worker has the job, an attempt is recorded as a duplicate
+--          (see `park` in lanes.lua), 14 the chain that it waits for ('' = none)
+-- Returns  'ok'; 'cancelled': cancellation is requested, nothing is done; 'resumed': the pause is over, or the chain does
+--          not run, nothing is done; 'gone': another worker has the job, an attempt is recorded as a duplicate
 -- Writes   parked job, lane, `{ns}:paused:lanes`, stream, event, meters, the journal, checkpoint, crashes,
---          `{ns}:key:KEY`; a freed slot releases a job
+--          `{ns}:key:KEY`, `waiting` of the chain; a freed slot releases a job
 -- Repeat   safe: the entry has left its queue ('gone'); the ledger keeps the first record of the attempt
 -- Bound    a few commands a meter
 local queue, entry, worker, id, attempt, event, lane, due, key, checkpoint, usage, message =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local chain = ARGV[14]
 local stream, entry_id = KEYS[1], entry_id_of(queue, entry)
 if redis.call('ZSCORE', NS .. ':cancelled', id) and passes_fence(stream, entry, entry_id, attempt, worker) then
   return 'cancelled'
@@ -21,12 +23,19 @@ local is_pause = string.match(lane, '^paused:')
 if is_pause and not is_lane_paused(lane, now_ms()) and passes_fence(stream, entry, entry_id, attempt, worker) then
   return 'resumed'
 end
+if chain ~= '' then
+  local state = redis.call('HGET', chain_key(chain), 'state')
+  if state ~= 'running' and state ~= 'stopping' and passes_fence(stream, entry, entry_id, attempt, worker) then
+    return 'resumed'
+  end
+end
 if not passes_fence(stream, entry, entry_id, attempt, worker)
   or not park(stream, queue, entry, id, lane, checkpoint, message) then
   if attempt ~= '' then emit_duplicate(event) end
   return 'gone'
 end
 redis.call('ZADD', NS .. ':lane:' .. lane, due, entry_id)
+if chain ~= '' then redis.call('HSET', chain_key(chain), 'waiting', entry_id) end
 if is_pause then
   redis.call('SADD', NS .. ':paused:lanes', lane)
 elseif redis.call('ZRANK', NS .. ':lane:' .. lane, entry_id) == 0 then

@@ -7,7 +7,9 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use longshore_protocol::{
-    chain::{ChainId, ChainKind, ChainState, Instance, StepName, StepState},
+    chain::{
+        ChainId, ChainKind, ChainState, Instance, StepName, StepState, template::RecipeInputs,
+    },
     event::ChainRecord,
     id::{JobId, QueueName},
     money::Usd,
@@ -16,13 +18,16 @@ use longshore_protocol::{
 
 pub(crate) use self::changes::format_step;
 pub use self::changes::{
-    ChainCancelled, ChainPlan, ChainRetried, ChainStarted, SpawnedJob, Spent, StepEnd, StepOutcome,
-    StepPlan,
+    ChainCancelled, ChainPlan, ChainRetried, ChainRetry, ChainStarted, SpawnedJob, StepEnd,
+    StepOutcome, StepPlan,
 };
 use crate::{BrokerError, Chains, scripts};
 
 /// The maximum number of instances, in flight or ready, that a view reads to find their steps.
 const INSTANCES_READ: usize = 10_000;
+
+/// `INPUTS` of `lua/include/chains.lua`.
+const RECIPE_INPUTS: &str = "~inputs";
 
 /// The maximum number of failed instances in a view.
 const FAILED_SHOWN: usize = 100;
@@ -222,7 +227,7 @@ impl Chains<'_> {
             .query_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        let jobs = found.iter().filter_map(|(_, job)| JobId::parse(job).ok());
+        let jobs = found.iter().map(|(_, job)| JobId::from_stored(job));
         Ok((next, jobs.collect()))
     }
 
@@ -266,10 +271,7 @@ impl Chains<'_> {
             .query_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        let ids: Vec<ChainId> = ids
-            .iter()
-            .filter_map(|id| ChainId::parse(id).ok())
-            .collect();
+        let ids: Vec<ChainId> = ids.iter().map(|id| ChainId::from_stored(id)).collect();
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -345,6 +347,23 @@ impl Chains<'_> {
                 Some(self.broker.keyring().opened(outcome))
             })
             .collect())
+    }
+
+    /// What the steps of a recipe read of the job that it answers; `None` if the chain is unknown, or of no recipe.
+    pub async fn recipe_inputs(self, chain: &ChainId) -> Result<Option<RecipeInputs>, BrokerError> {
+        let key = self.broker.keys.chain_contexts(chain);
+        let text: Option<String> = redis::cmd("HGET")
+            .arg(&key)
+            .arg(RECIPE_INPUTS)
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        text.map(|text| {
+            serde_json::from_str(&text)
+                .map(|inputs| self.broker.keyring().opened(inputs))
+                .map_err(|error| BrokerError::foreign(key, error))
+        })
+        .transpose()
     }
 
     /// The outcome of a chain that ended; `None` if it runs, or is unknown.
@@ -437,7 +456,7 @@ fn failed(rows: impl IntoIterator<Item = (String, String)>) -> Vec<FailedStep> {
             let (_, job) = ended.split_once(' ')?;
             Some(FailedStep {
                 instance: instance.parse().ok()?,
-                job: JobId::parse(job).ok()?,
+                job: JobId::from_stored(job),
             })
         })
         .collect();

@@ -50,8 +50,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub use self::{
     batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
     chains::{
-        ChainCancelled, ChainHead, ChainPlan, ChainRetried, ChainStarted, ChainView, FailedStep,
-        SpawnedJob, Spent, StepCounts, StepEnd, StepOutcome, StepPlan, StepView,
+        ChainCancelled, ChainHead, ChainPlan, ChainRetried, ChainRetry, ChainStarted, ChainView,
+        FailedStep, SpawnedJob, StepCounts, StepEnd, StepOutcome, StepPlan, StepView,
     },
     circuits::{CircuitCount, CircuitName, CircuitReport, Claim, Counts, OpenCircuit},
     connection::{PooledConnection, Subscription, UnusableFile},
@@ -59,8 +59,8 @@ pub use self::{
     dead_letters::{BulkProgress, BulkReplay, DeadLetterPage},
     deliveries::{
         Admission, Admitted, AlsoParked, AttemptStart, Begun, Consumed, Delivery, Ending, Fence,
-        JobInFlight, JournaledAttempt, MeterAmounts, ParkForPause, ParkUntil, Parked, Paused,
-        Reservation, ReservationCandidate, Reserved, Turn,
+        JobInFlight, JournaledAttempt, MeterAmounts, ParkForPause, ParkUntil, Parked, Reservation,
+        ReservationCandidate, Reserved, Turn,
     },
     error::BrokerError,
     events::{BadEvent, EventEntry, EventStream, EventTail},

@@ -72,7 +72,7 @@ scripts! {
     SETTLE = "settle" with "events" "entries" "journal" "job_ids" "own_ids" "lanes" "concurrency_keys" "meters" "consumption"
         "cancel_requests" "replies" "chains" "chain_dispatch" "chain_outcome" "chain_advance" "dead_letters";
     /// Parks a job for a time or a pause.
-    PARK = "park" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption" "pauses";
+    PARK = "park" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption" "pauses" "chains";
     /// Parks new entries by tenant.
     PARK_BY_TENANT = "park_by_tenant" with "entries" "job_ids" "lanes";
     /// Moves jobs to another queue.

@@ -15,7 +15,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::{
-    Config, Liveness, cron, dead_letters, encryption, limits,
+    Config, Liveness, cron, dead_letters, encryption, limits, recipes,
     routing::{self, Known},
     table::{
         File, RawDatabase, RawLimits, RawLiveness, RawRedis, RawRetention, RawRetry, VARIABLES,
@@ -51,6 +51,15 @@ pub(super) fn assemble(
     liveness(r, &file.liveness.unwrap_or_default(), &mut config.liveness);
     let retention = file.retention.unwrap_or_default();
     RawRetention::settings().read(r, &retention, &mut config.retention);
+
+    let own = file.recipes.unwrap_or_default();
+    let files = file.recipe_files.unwrap_or_default();
+    config.recipes = recipes::recipes(r, &own, &files, &config.limits);
+    if let Some(first) = files.first() {
+        r.record_origin("recipe_files", first);
+    }
+    let paths = files.iter().map(|path| path.as_str().to_owned());
+    config.recipe_files = paths.collect();
 
     config.keyring = encryption::keyring(r, &file.encryption.unwrap_or_default());
 

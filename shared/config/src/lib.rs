@@ -21,6 +21,7 @@ use longshore_policy::{
     cron::CronDefinition,
     limits::{Alerts, Budget, Circuit, LimitedQueues, Tenants},
     queues::{QueueOrder, QueueShare},
+    recipes::Recipes,
     redis::{RedisAccess, RedisSettings, RedisUrl},
     replay::ReplayRule,
     retention::Retention,
@@ -45,6 +46,7 @@ mod dead_letters;
 mod encryption;
 mod forms;
 mod limits;
+mod recipes;
 pub mod reference;
 mod reload;
 mod routing;
@@ -99,6 +101,10 @@ pub struct Config {
     pub replay_rules: Vec<ReplayRule>,
     /// The recurring jobs.
     pub cron: BTreeMap<CronName, CronDefinition>,
+    /// The recipes, the shipped ones included.
+    pub recipes: Recipes,
+    /// The files of recipes, as the file writes their paths.
+    pub recipe_files: Vec<String>,
     /// What looks wrong but does not prevent a start.
     pub warnings: Vec<String>,
     /// Where each setting and entry is set. The others have their defaults.
@@ -201,6 +207,8 @@ impl Config {
             circuit: Circuit::default(),
             replay_rules: Vec::new(),
             cron: BTreeMap::new(),
+            recipes: Recipes::default(),
+            recipe_files: Vec::new(),
             warnings: Vec::new(),
             origins: BTreeMap::new(),
             source: None,

@@ -120,6 +120,8 @@ pub(crate) fn parts(catalog: &Catalog) -> Vec<Part> {
         entries::<RawEncryption>("encryption", "current", shown::encryption_current),
         entries::<RawDeadLetters>("dead_letters", "replay", shown::replay_rules),
         entries::<File>("", "cron", shown::cron),
+        entries::<File>("", "recipes", shown::recipes),
+        entries::<File>("", "recipe_files", shown::recipe_files),
     ]
 }
 

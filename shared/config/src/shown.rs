@@ -6,8 +6,8 @@ use serde::Serialize;
 pub(crate) use self::{
     catalog::{model_files, models, providers},
     policy::{
-        budgets, cron, encryption_current, encryption_keys, keywords, queue_limits, replay_rules,
-        retries, rules, tenants, tiers,
+        budgets, cron, encryption_current, encryption_keys, keywords, queue_limits, recipe_files,
+        recipes, replay_rules, retries, rules, tenants, tiers,
     },
 };
 mod catalog;
@@ -47,6 +47,7 @@ mod tests {
     fn shows_every_setting_that_is_set() {
         let directory = Directory::new("shown");
         directory.write("more.yaml", "models: [{ provider: xai, model: grok-0 }]\n");
+        directory.write("mine.yaml", "recipes: {}\n");
         let yaml = EVERYTHING
             .replace(
                 "providers:\n",
@@ -74,6 +75,10 @@ mod tests {
 ",
             )
             .replace("model_files: []", "model_files: [more.yaml]")
+            .replace(
+                "recipe_files: []",
+                "recipe_files: [mine.yaml]\nrecipes: { ask: { description: Asks., steps: [{ name: a, prompt: x }] } }",
+            )
             .replace("simulator_url: http://127.0.0.1:9999\n", "");
         let path = directory.path().join("longshore.yaml");
         let env = Environment::from_pairs([("REDIS_PASSWORD", "x"), ("ASK", "x"), ("KEY", KEY)]);
@@ -132,6 +137,7 @@ mod tests {
         encryption.keys.k1: set
         encryption.current: k1
         cron.hourly: @hourly (Asia/Tokyo), missed once, queue default, job {"prompt":"Hello"}
+        recipes.ask: Asks.
         "#);
     }
 

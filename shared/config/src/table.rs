@@ -64,6 +64,10 @@ section! {
         circuit: RawCircuit;
         /// recurring jobs, see [Recurring jobs](#recurring-jobs)
         cron: Vec<RawCron> = "a list of jobs", "none";
+        /// recipes by name, see [RECIPES.md](RECIPES.md); one with the name of a shipped recipe replaces it
+        recipes: Entries<Node> = "names with recipes", "the shipped recipes";
+        /// more files of recipes, each with a map `recipes`; `recipes` overrides them
+        recipe_files: Vec<Text> = "a list of paths", "none";
     }
 
     fn process() {

@@ -98,6 +98,7 @@ providers:
 models: []
 cli_tools: [claude, /opt/bin/ask]
 model_files: []
+recipe_files: []
 unknown_price: zero
 routing:
   default_rules: false

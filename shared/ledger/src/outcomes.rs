@@ -69,6 +69,7 @@ impl FromRow<'_, PgRow> for OutcomeRow {
             warnings: decode_list(row, "warnings")?,
             // The jobs of the models have their answers.
             merged: None,
+            recipe: None,
         }))
     }
 }

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod parameters;
 pub mod pause;
 pub mod queues;
+pub mod recipes;
 pub mod redis;
 pub mod replay;
 pub mod retention;

@@ -27,9 +27,9 @@ pub use self::{
     graph::{dot, mermaid},
     models::{AUTO_CATEGORY, AuthorPart, MAX_MODELS, Merge, MergeKind, ModelName, Models, NotBy},
     name::{BadChainName, ChainId, Instance, StepName},
-    parse::{FIELDS, MAX_STEPS, STEP_FIELDS, parse},
+    parse::{FIELDS, MAX_STEPS, STEP_FIELDS, parse, parse_recipe},
     state::StepState,
-    step::{MergeOf, OnFailure, StepRef},
+    step::{ChainCap, MergeOf, OnFailure, StepRef},
 };
 
 /// The error class of a step that was skipped because its condition was false.

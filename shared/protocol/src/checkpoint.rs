@@ -13,7 +13,9 @@ use crate::{
     chain::StepRef,
     id::{AttemptId, JobId},
     money::Usd,
+    outcome::ChainOutcome,
     platform::Tier,
+    recipe::RecipeProgress,
 };
 
 /// The number of past attempts that a history keeps, newest last.
@@ -99,6 +101,9 @@ pub struct Checkpoint {
     /// Whether a person released the job before its time. The start time of its message no longer counts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub run_now: bool,
+    /// The recipe that answers the job, once it has started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Box<RecipeProgress>>,
 }
 
 #[expect(
@@ -107,6 +112,54 @@ pub struct Checkpoint {
 )]
 fn none_yet(count: &u32) -> bool {
     *count == 0
+}
+
+/// What a job has spent: all its attempts, and those of its recipe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    pub attempts: u64,
+    /// Cached ones included.
+    pub input_tokens: u64,
+    /// Reasoning included.
+    pub output_tokens: u64,
+    pub cached_tokens: u64,
+    pub reasoning_tokens: u64,
+    /// The known cost.
+    pub cost_usd: Usd,
+    /// Whether the cost of any attempt is unknown or an estimate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cost_estimated: bool,
+}
+
+impl Spent {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            attempts: self.attempts.saturating_add(other.attempts),
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
+            cost_usd: self.cost_usd + other.cost_usd,
+            cost_estimated: self.cost_estimated || other.cost_estimated,
+        }
+    }
+}
+
+impl From<&ChainOutcome> for Spent {
+    /// What a chain has spent.
+    fn from(outcome: &ChainOutcome) -> Self {
+        Self {
+            attempts: outcome.attempts,
+            input_tokens: outcome.input_tokens,
+            output_tokens: outcome.output_tokens,
+            cached_tokens: outcome.cached_tokens,
+            reasoning_tokens: outcome.reasoning_tokens,
+            cost_usd: outcome.cost_usd,
+            cost_estimated: outcome.cost_estimated,
+        }
+    }
 }
 
 /// One failed attempt.
@@ -154,6 +207,20 @@ impl Checkpoint {
             next_attempt_at: None,
             waits_since: None,
             run_now: false,
+            recipe: None,
+        }
+    }
+
+    /// What the job's own attempts have spent.
+    pub fn spent(&self) -> Spent {
+        Spent {
+            attempts: self.attempts.into(),
+            input_tokens: self.usage.total_input(),
+            output_tokens: self.usage.total_output(),
+            cached_tokens: self.usage.cached,
+            reasoning_tokens: self.usage.reasoning,
+            cost_usd: self.cost,
+            cost_estimated: self.cost_estimated,
         }
     }
 

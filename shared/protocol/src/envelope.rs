@@ -14,6 +14,7 @@ pub(crate) mod objects;
 mod options;
 mod params;
 mod parse;
+mod recipe;
 mod tenant;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use crate::{
     call::{CallParams, ChatMessage},
     id::JobId,
     money::Usd,
+    recipe::RecipeCall,
     reply::ReplyTo,
 };
 
@@ -107,6 +109,8 @@ pub struct Envelope {
     pub spawn: bool,
     /// The W3C trace context.
     pub traceparent: Option<String>,
+    /// The recipe that answers the job, instead of a single model.
+    pub recipe: Option<Box<RecipeCall>>,
 }
 
 /// Inputs of the routing rules, besides the type.

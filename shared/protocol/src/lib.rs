@@ -21,6 +21,7 @@ pub mod dead_letter;
 pub mod encryption;
 pub mod event;
 pub mod outcome;
+pub mod recipe;
 pub mod reply;
 
 pub mod keys;

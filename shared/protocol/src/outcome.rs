@@ -10,6 +10,7 @@ use crate::{
     chain::{ChainId, ChainKind, ChainState, Instance, MergeKind, StepName},
     id::JobId,
     money::Usd,
+    recipe::RecipeName,
     state::JobState,
 };
 
@@ -63,6 +64,19 @@ pub struct Outcome {
     /// Of a step that merges the answers of several models; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Box<Merged>>,
+    /// Of a job that a recipe answered; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Box<RecipeOutcome>>,
+}
+
+/// How a recipe answered a job. The numbers of the outcome are those of all calls of all rounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipeOutcome {
+    pub name: RecipeName,
+    /// The chain of the last round.
+    pub chain_id: ChainId,
+    /// How many rounds ran.
+    pub rounds: u32,
 }
 
 /// The answers of several models, and how one was made of them.
@@ -149,6 +163,7 @@ impl Outcome {
             metadata: None,
             warnings: Vec::new(),
             merged: None,
+            recipe: None,
         }
     }
 }

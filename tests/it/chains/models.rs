@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 use super::{begin, outcome};
 
 /// A stack with three platforms, cheapest first.
-async fn three_platforms() -> Stack {
+pub(super) async fn three_platforms() -> Stack {
+    three_platforms_with("").await
+}
+
+/// The same, with more configuration.
+pub(super) async fn three_platforms_with(more: &str) -> Stack {
     let stack = Stack::start(Options::default()).await.unwrap();
     let (mut providers, mut models) = (String::new(), String::new());
     for (name, model, (input, output)) in [
@@ -34,13 +39,13 @@ async fn three_platforms() -> Stack {
     let keywords = "routing:\n  keywords:\n    - {category: colours, words: [paint], platforms: [large, small]}\n";
     stack
         .config_yaml(&format!(
-            "providers:\n{providers}models:\n{models}{keywords}"
+            "providers:\n{providers}models:\n{models}{keywords}{more}"
         ))
         .unwrap();
     stack
 }
 
-fn fail(stack: &Stack, platform: &str) {
+pub(super) fn fail(stack: &Stack, platform: &str) {
     let fails = Faults {
         rate_500: 1.0,
         ..Faults::default()

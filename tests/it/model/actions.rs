@@ -174,6 +174,7 @@ impl World {
         let job = &self.expected.jobs[belief.job];
         let (id, key) = (job.id.clone(), concurrency(job));
         let parking = ParkUntil {
+            chain: None,
             attempt: belief.attempt,
             event: stored(text),
             for_version,

@@ -11,12 +11,12 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 
 use longshore_broker::{
     ChainPlan, ChainRetried, ChainStarted, DeliveredEntry, Delivery, Ending, Fence, SpawnedJob,
-    Spent, StepEnd, StepOutcome, StepPlan,
+    StepEnd, StepOutcome, StepPlan,
 };
 use longshore_policy::limits::{MeterAmount, Meters};
 use longshore_protocol::{
     chain::{self, ChainId, Instance, OnFailure, StepName, StepRef},
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Spent},
     envelope::MessageLimits,
     id::JobId,
     money::Usd,
@@ -118,6 +118,7 @@ impl Fixture {
             .start(
                 held,
                 &ChainPlan {
+                    inputs: None,
                     id: &plan.id,
                     hash: chain::parse(&text, &MessageLimits::default())
                         .unwrap()
@@ -166,7 +167,7 @@ impl Fixture {
                 step: &step,
                 outcome,
                 spent: Spent {
-                    cost: Usd::from_nanos(1),
+                    cost_usd: Usd::from_nanos(1),
                     ..Spent::default()
                 },
             }),

@@ -344,6 +344,7 @@ pub(crate) fn ending(attempt: AttemptId) -> Ending<'static> {
 /// Parking in the time lane.
 pub(crate) fn parking(due: DateTime<Utc>, checkpoint: &Serialized<Checkpoint>) -> ParkUntil<'_> {
     ParkUntil {
+        chain: None,
         attempt: None,
         event: stored("parked"),
         for_version: false,

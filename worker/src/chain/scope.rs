@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use longshore_protocol::{
     chain::{
-        Instance, StepName, StepRef,
-        template::{StepAnswers, TemplateScope},
+        ChainId, Instance, StepName, StepRef,
+        template::{RecipeScope, StepAnswers, TemplateScope},
     },
     outcome::Outcome,
 };
@@ -25,29 +25,64 @@ const BATCH: usize = 200;
 
 /// Loads what the templates of a step can read.
 pub(super) async fn load_scope(step: &StepRef, context: &Context) -> Stage<TemplateScope> {
-    let mut steps = BTreeMap::new();
-    let ends = retry_until_answered("read chain", || {
-        context.broker.chains().step_ends(&step.chain, &step.reads)
-    })
-    .await;
-    for (name, (ended, items)) in step.reads.iter().zip(ends) {
-        let view = match (ended.as_deref(), items) {
-            (None, _) => StepAnswers::One(None),
-            (Some(_), Some(items)) => {
-                StepAnswers::Many(item_outcomes(step, name, items, context).await?)
-            }
-            (Some(_), None) => StepAnswers::One(Some(step_outcome(step, name, context).await?)),
-        };
-        steps.insert(name.clone(), view);
-    }
     ControlFlow::Continue(TemplateScope {
         chain: step.chain.clone(),
         chain_name: step.chain_name.clone(),
-        steps,
+        steps: load_steps(&step.chain, &step.reads, context).await?,
         item: step.item.clone(),
         index: step.index,
         gather: step.gather.clone(),
+        recipe: if step.reads_recipe {
+            Some(load_recipe(step, context).await?)
+        } else {
+            None
+        },
     })
+}
+
+/// What a step of a recipe reads of the job that called it, and of the last round.
+async fn load_recipe(step: &StepRef, context: &Context) -> Stage<RecipeScope> {
+    let found = retry_until_answered("read recipe", || {
+        context.broker.chains().recipe_inputs(&step.chain)
+    })
+    .await;
+    let Some(mut inputs) = found else {
+        return not_found(&format!("{}/job", step.chain));
+    };
+    refuse_encrypted("the job of the recipe", &mut inputs)?;
+    let last = match &step.last_round {
+        Some(chain) => Some(load_steps(chain, &step.reads_last, context).await?),
+        None => None,
+    };
+    ControlFlow::Continue(RecipeScope { inputs, last })
+}
+
+/// The outcomes of these steps of a chain.
+async fn load_steps(
+    chain: &ChainId,
+    names: &[StepName],
+    context: &Context,
+) -> Stage<BTreeMap<StepName, StepAnswers>> {
+    // Most steps read none, and none costs no command.
+    if names.is_empty() {
+        return ControlFlow::Continue(BTreeMap::new());
+    }
+    let ends = retry_until_answered("read chain", || {
+        context.broker.chains().step_ends(chain, names)
+    })
+    .await;
+    let mut steps = BTreeMap::new();
+    for (name, (ended, items)) in names.iter().zip(ends) {
+        let view = match (ended.as_deref(), items) {
+            (None, _) => StepAnswers::One(None),
+            (Some(_), Some(items)) => {
+                StepAnswers::Many(item_outcomes(chain, name, items, context).await?)
+            }
+            (Some(_), None) => StepAnswers::One(Some(step_outcome(chain, name, context).await?)),
+        };
+        steps.insert(name.clone(), view);
+    }
+    ControlFlow::Continue(steps)
 }
 
 /// The outcomes of all items of a step that has ended, in order, whether they succeeded or not.
@@ -66,7 +101,7 @@ pub(super) async fn load_items(
         .map(|index| Instance::item(name.clone(), index))
         .collect();
     let mut outcomes = Vec::new();
-    let found = load_outcomes(step, &instances, context).await;
+    let found = load_outcomes(&step.chain, &instances, context).await;
     for (instance, outcome) in instances.iter().zip(found) {
         // An item that never began, or that is still being cancelled, has none.
         if let Some(mut outcome) = outcome {
@@ -78,21 +113,25 @@ pub(super) async fn load_items(
 }
 
 /// The outcome of a step that has ended. It must exist, however the step ended.
-async fn step_outcome(step: &StepRef, name: &StepName, context: &Context) -> Stage<Outcome> {
+pub(super) async fn step_outcome(
+    chain: &ChainId,
+    name: &StepName,
+    context: &Context,
+) -> Stage<Outcome> {
     let instance = Instance::whole_step(name.clone());
-    let mut found = load_outcomes(step, std::slice::from_ref(&instance), context).await;
+    let mut found = load_outcomes(chain, std::slice::from_ref(&instance), context).await;
     match found.pop().flatten() {
         Some(mut outcome) => {
             refuse_encrypted(&format!("output of {instance}"), &mut outcome)?;
             ControlFlow::Continue(outcome)
         }
-        None => outcome_not_found(step, &instance),
+        None => outcome_not_found(chain, &instance),
     }
 }
 
 /// The outcomes of the items that succeeded, with their indexes.
 async fn item_outcomes(
-    step: &StepRef,
+    chain: &ChainId,
     name: &StepName,
     items: u32,
     context: &Context,
@@ -102,10 +141,10 @@ async fn item_outcomes(
         .map(|index| Instance::item(name.clone(), index))
         .collect();
     for batch in instances.chunks(BATCH) {
-        let found = load_outcomes(step, batch, context).await;
+        let found = load_outcomes(chain, batch, context).await;
         for (instance, outcome) in batch.iter().zip(found) {
             let Some(mut outcome) = outcome else {
-                return outcome_not_found(step, instance);
+                return outcome_not_found(chain, instance);
             };
             refuse_encrypted(&format!("output of {instance}"), &mut outcome)?;
             if let Some(index) = instance.index.filter(|_| outcome.success) {
@@ -117,24 +156,23 @@ async fn item_outcomes(
 }
 
 async fn load_outcomes(
-    step: &StepRef,
+    chain: &ChainId,
     instances: &[Instance],
     context: &Context,
 ) -> Vec<Option<Outcome>> {
     retry_until_answered("load step outcomes", || {
-        context
-            .broker
-            .chains()
-            .step_outcomes(&step.chain, instances)
+        context.broker.chains().step_outcomes(chain, instances)
     })
     .await
 }
 
-/// A step never runs without an outcome that it reads. `docs/PROTOCOL.md` fixes the text.
-fn outcome_not_found<T>(step: &StepRef, instance: &Instance) -> Stage<T> {
-    let error = format!(
-        "Handoff context not found: {}. Task cannot proceed.",
-        step.chain.job(instance)
-    );
+/// A step never runs without an outcome that it reads.
+fn outcome_not_found<T>(chain: &ChainId, instance: &Instance) -> Stage<T> {
+    not_found(chain.job(instance).as_str())
+}
+
+/// `docs/PROTOCOL.md` fixes the text.
+fn not_found<T>(what: &str) -> Stage<T> {
+    let error = format!("Handoff context not found: {what}. Task cannot proceed.");
     ControlFlow::Break(Discard::new(OUTCOME_NOT_FOUND, error).into())
 }

@@ -1,10 +1,8 @@
 //! Starts the chain that a message describes, in one step.
 
-use chrono::{DateTime, Utc};
-use longshore_broker::{ChainPlan, ChainStarted, StepPlan};
+use longshore_broker::{ChainPlan, ChainStarted};
 use longshore_protocol::{
-    chain::{self, ChainId, Document, Instance, OnComplete, OnFailure, StepName, StepRef},
-    checkpoint::Checkpoint,
+    chain::{self, ChainId, Document},
     dead_letter::StoredMessage,
     encryption::Metadata,
     envelope::{Malformed, MalformedCode},
@@ -13,6 +11,7 @@ use longshore_protocol::{
 };
 use longshore_service::instruments::{CHAINS_STARTED, MESSAGES_DROPPED};
 
+use super::plan::{Around, Planner};
 use crate::{
     backoff::retry_until_answered,
     context::Context,
@@ -68,7 +67,10 @@ async fn start_parsed(
         document,
         traceparent: Traced::Chain(id.as_str()).below(traceparent.as_deref(), context),
         deadline: document.deadline.map(|limit| limit.at(received)),
+        max_cost: document.max_cost,
+        tenant: document.tenant.clone(),
         now: context.clock.now(),
+        around: Around::default(),
     };
     let steps = planner.step_plans();
     let keyring = context.broker.keyring();
@@ -95,6 +97,7 @@ async fn start_parsed(
         traceparent: traceparent.as_deref(),
         steps: &steps,
         drop_event: drop_event.as_ref(),
+        inputs: None,
     };
     let started = retry_until_answered("start chain", || {
         context.broker.chains().start(&job.delivery, &plan)
@@ -121,125 +124,5 @@ async fn start_parsed(
                 ),
             )
         }),
-    }
-}
-
-/// Plans the steps of a chain.
-struct Planner<'a> {
-    id: &'a ChainId,
-    document: &'a Document,
-    /// The trace context of its steps.
-    traceparent: Option<String>,
-    deadline: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-}
-
-impl Planner<'_> {
-    fn step_plans(&self) -> Vec<StepPlan> {
-        let dependents = self.document.dependents();
-        let mut plans: Vec<StepPlan> = self
-            .document
-            .steps
-            .iter()
-            .map(|step| {
-                let reference = StepRef {
-                    reads: step.work.reads.clone(),
-                    templated: step.work.templated,
-                    when: step.when.clone(),
-                    foreach: step.foreach.clone(),
-                    gather: step.gather.clone(),
-                    models: step.models.clone(),
-                    merge: step.merge.clone(),
-                    not_by: step.not_by.clone(),
-                    escalate: step.on_failure == OnFailure::Escalate,
-                    keeps_outcome: true,
-                    parent: step
-                        .needs
-                        .first()
-                        .map(|need| self.id.job(&Instance::whole_step(need.clone()))),
-                    ..self.step_ref(step.name.clone())
-                };
-                StepPlan {
-                    name: Some(step.name.clone()),
-                    checkpoint: self.checkpoint(reference),
-                    message: step.work.job.clone(),
-                    on_failure: step.on_failure,
-                    min_success: step.least_items(),
-                    ends_early: step.ends_early,
-                    needs: step.needs.clone(),
-                    waits_for: step.waits_for(),
-                    dependents: dependents
-                        .get(&step.name)
-                        .into_iter()
-                        .flatten()
-                        .map(|other| (other.name.clone(), other.quorum().is_some()))
-                        .collect(),
-                }
-            })
-            .collect();
-        plans.extend(
-            self.document
-                .on_complete
-                .as_ref()
-                .map(|on_complete| self.on_complete_plan(on_complete)),
-        );
-        plans
-    }
-
-    /// The plan of what runs after the chain has ended.
-    fn on_complete_plan(&self, on_complete: &OnComplete) -> StepPlan {
-        let reference = StepRef {
-            after: true,
-            ..self.step_ref(StepName::on_complete())
-        };
-        let (message, reference) = match on_complete {
-            OnComplete::Job(work) => (
-                work.job.clone(),
-                StepRef {
-                    reads: work.reads.clone(),
-                    templated: work.templated,
-                    ..reference
-                },
-            ),
-            OnComplete::Webhook(url) => (
-                // A job that no model answers still needs a valid message.
-                r#"{"type":"webhook","prompt":"Notify the webhook that the chain has ended."}"#
-                    .to_owned(),
-                StepRef {
-                    webhook: Some(url.clone()),
-                    ..reference
-                },
-            ),
-        };
-        StepPlan {
-            name: None,
-            checkpoint: self.checkpoint(reference),
-            message,
-            on_failure: OnFailure::Fail,
-            min_success: None,
-            ends_early: false,
-            needs: Vec::new(),
-            waits_for: 0,
-            dependents: Vec::new(),
-        }
-    }
-
-    fn step_ref(&self, name: StepName) -> StepRef {
-        StepRef {
-            chain_name: self.document.name.clone(),
-            tenant: self.document.tenant.clone(),
-            traceparent: self.traceparent.clone(),
-            deadline: self.deadline,
-            max_cost: self.document.max_cost,
-            ..StepRef::new(self.id.clone(), name)
-        }
-    }
-
-    fn checkpoint(&self, step: StepRef) -> Checkpoint {
-        let id = self.id.job(&step.instance());
-        Checkpoint {
-            step: Some(Box::new(step)),
-            ..Checkpoint::fresh(id, self.now)
-        }
     }
 }

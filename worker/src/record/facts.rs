@@ -69,7 +69,7 @@ pub(crate) fn outcome(
     end: &JobEnd<'_>,
     now: DateTime<Utc>,
 ) -> Outcome {
-    let usage = progress.checkpoint.usage;
+    let spent = progress.spent();
     let started = record.started_at.unwrap_or(now);
     Outcome {
         id: record.labels.job_id.clone(),
@@ -83,13 +83,13 @@ pub(crate) fn outcome(
         platform: record.platform.clone(),
         model: record.model.clone(),
         finish_reason: record.finish_reason,
-        attempts: record.attempts,
-        input_tokens: usage.total_input(),
-        output_tokens: usage.total_output(),
-        cached_tokens: usage.cached,
-        reasoning_tokens: usage.reasoning,
-        cost_usd: progress.checkpoint.cost,
-        cost_estimated: progress.checkpoint.cost_estimated,
+        attempts: u32::try_from(spent.attempts).unwrap_or(u32::MAX),
+        input_tokens: spent.input_tokens,
+        output_tokens: spent.output_tokens,
+        cached_tokens: spent.cached_tokens,
+        reasoning_tokens: spent.reasoning_tokens,
+        cost_usd: spent.cost_usd,
+        cost_estimated: spent.cost_estimated,
         duration_ms: milliseconds(now - started),
         queued_ms: milliseconds(started - record.enqueued_at),
         metadata: record.metadata.clone(),
@@ -98,6 +98,10 @@ pub(crate) fn outcome(
             .merged
             .clone()
             .filter(|_| record.state == JobState::Completed),
+        recipe: progress
+            .recipe
+            .as_ref()
+            .map(|recipe| Box::new(recipe.outcome.clone())),
     }
 }
 

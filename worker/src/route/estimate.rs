@@ -65,9 +65,9 @@ impl Estimate {
             &costs,
             now,
         );
-        if let Some((step, cap)) = step.and_then(|step| Some((step, step.max_cost?))) {
-            amounts.insert(0, Meters::chain_cap(&step.chain, cap, answer.cost));
-        }
+        let caps = step.into_iter().flat_map(StepRef::caps);
+        let caps = caps.map(|cap| Meters::chain_cap(&cap.chain, cap.max_cost, answer.cost));
+        amounts.splice(0..0, caps);
         amounts.splice(0..0, policy.meters.of_queue(queue));
         let reservation = MeterAmounts::new(&amounts);
         amounts.retain(MeterAmount::is_hard_money);

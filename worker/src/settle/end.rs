@@ -39,7 +39,7 @@ pub(super) async fn end_job(
 ) -> Fence {
     let mut payload = end_payload(job, attempt, state, end, discard, context);
     let reply = job.reply_to(&context.policy().config.limits);
-    if let Some(answer) = end.answer {
+    if let Some(answer) = end.answer.filter(|_| state == JobState::Completed) {
         payload.spawned_jobs = spawned_jobs(job, &answer.output, context);
     }
     let ending = Ending {
@@ -162,7 +162,7 @@ fn end_payload(
         concurrency: progress.concurrency().cloned(),
         is_in_redis: progress.is_in_redis,
         consumed: progress.consumed,
-        step: step_result(&progress.checkpoint, &record),
+        step: step_result(&progress, &record),
         spawned_jobs: Vec::new(),
         dead_letter: dead_letter
             .as_ref()

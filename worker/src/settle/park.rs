@@ -1,7 +1,7 @@
 //! The steps that park a job: until a time, or until something is resumed.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Consumed, ParkForPause, ParkUntil, Parked, Paused};
+use longshore_broker::{Consumed, ParkForPause, ParkUntil, Parked};
 use longshore_policy::pause::{PausedLane, order};
 use longshore_protocol::{
     checkpoint::Checkpoint,
@@ -32,6 +32,7 @@ pub(super) async fn park_until(
     let state = match waits_for {
         WaitsFor::NotBefore | WaitsFor::NewerWorker => JobState::Scheduled,
         WaitsFor::Retry | WaitsFor::Platform => JobState::Retryable,
+        WaitsFor::Recipe => JobState::Running,
     };
     let now = context.clock.now();
     let keyring = context.broker.keyring();
@@ -43,11 +44,16 @@ pub(super) async fn park_until(
         now,
         keyring,
     );
+    let chain = match waits_for {
+        WaitsFor::Recipe => job.progress().checkpoint.recipe.clone(),
+        _ => None,
+    };
     let parking = ParkUntil {
         attempt: payload.attempt,
         event: payload.event.as_ref(),
         for_version: waits_for == WaitsFor::NewerWorker,
         due,
+        chain: chain.as_ref().map(|recipe| &recipe.chain),
         concurrency: payload.concurrency.as_ref(),
         checkpoint: payload.checkpoint.as_ref(),
         consumed: payload.consumed,
@@ -67,7 +73,7 @@ pub(super) async fn park_paused(
     attempt: Option<&AttemptRecord>,
     lane: &PausedLane,
     context: &Context,
-) -> Paused {
+) -> Parked {
     let (payload, order) = {
         let mut progress = job.progress();
         let checkpoint = &progress.checkpoint;

@@ -68,6 +68,9 @@ fn child_step(step: &StepRef, parent: &JobId, index: u32) -> StepRef {
         traceparent: step.traceparent.clone(),
         deadline: step.deadline,
         max_cost: step.max_cost,
+        last_round: step.last_round.clone(),
+        recipes_around: step.recipes_around,
+        outer_caps: step.outer_caps.clone(),
         ..StepRef::new(step.chain.clone(), step.name.clone())
     }
 }

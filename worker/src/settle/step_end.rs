@@ -1,12 +1,14 @@
 //! How a chain step ended, reported in the settle step of its job.
 
-use longshore_broker::{Spent, StepEnd, StepOutcome};
+use longshore_broker::{StepEnd, StepOutcome};
 use longshore_protocol::{
     chain::{SKIPPED, StepRef},
-    checkpoint::Checkpoint,
+    checkpoint::Spent,
     event::JobRecord,
     state::JobState,
 };
+
+use crate::job::Progress;
 
 /// How a chain step ended.
 #[derive(Debug)]
@@ -27,7 +29,8 @@ impl StepResult {
 }
 
 /// The result of the step that the job runs; `None` if it runs none.
-pub(super) fn step_result(checkpoint: &Checkpoint, record: &JobRecord) -> Option<StepResult> {
+pub(super) fn step_result(progress: &Progress, record: &JobRecord) -> Option<StepResult> {
+    let checkpoint = &progress.checkpoint;
     let step = checkpoint.step.as_deref().filter(|step| !step.after)?;
     let outcome = match record.state {
         JobState::Completed => StepOutcome::Completed,
@@ -43,11 +46,6 @@ pub(super) fn step_result(checkpoint: &Checkpoint, record: &JobRecord) -> Option
     Some(StepResult {
         step: step.clone(),
         outcome,
-        spent: Spent {
-            cost: checkpoint.cost,
-            cost_estimated: checkpoint.cost_estimated,
-            attempts: checkpoint.attempts,
-            usage: checkpoint.usage,
-        },
+        spent: progress.spent(),
     })
 }

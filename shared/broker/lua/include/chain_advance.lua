@@ -95,14 +95,22 @@ local function advance(id, instance, outcome, spent)
   end_step(id, name, completed >= required and 'completed' or 'failed')
 end
 
--- Ends the chain if nothing of it is running or ready: outcome, event, reply, the job that follows it, expiry.
+-- Releases the job that a recipe answers: the next worker ends it with the answer. A job that has left since is skipped.
+local function release_waiting(entry_id)
+  redis.call('ZREM', NS .. ':lane:time', entry_id)
+  release(entry_id)
+end
+
+-- Ends the chain if nothing of it is running or ready: outcome, event, reply, the job that waits for it or follows it,
+-- expiry.
 local function finish(id)
   local key = chain_key(id)
   local state = redis.call('HGET', key, 'state')
   if state ~= 'running' and state ~= 'stopping' then return end
   if redis.call('EXISTS', key .. ':running') == 1 then return end
   if state == 'running' and redis.call('EXISTS', key .. ':ready', key .. ':lines') > 0 then return end
-  local names = {'kind', 'final', 'broken', 'failed', 'cancelled', 'retention', 'reply', 'queue', 'results'}
+  local names = {'kind', 'final', 'broken', 'failed', 'cancelled', 'retention', 'reply', 'queue', 'results', 'recipe',
+    'waiting'}
   local m = {}
   for i, value in ipairs(redis.call('HMGET', key, unpack(names))) do m[names[i]] = value or nil end
   local broken = tonumber(m.broken or '0')
@@ -111,9 +119,14 @@ local function finish(id)
   local now = string.format('%.0f', now_ms())
   redis.call('HSET', key, 'state', final, 'ended', now)
   emit_chain(id, final, now)
-  local outcome = chain_outcome(id)
-  redis.call('SET', NS .. ':result:' .. id, outcome, 'EX', m.results)
-  if (m.reply or '') ~= '' then push_reply(id, m.reply, outcome, m.results, 'chain') end
+  if m.recipe then
+    -- The outcome is that of the job.
+    if m.waiting then release_waiting(m.waiting) end
+  else
+    local outcome = chain_outcome(id)
+    redis.call('SET', NS .. ':result:' .. id, outcome, 'EX', m.results)
+    if (m.reply or '') ~= '' then push_reply(id, m.reply, outcome, m.results, 'chain') end
+  end
   local follower = step_record(key, '!')
   if follower then enqueue(m.queue, follower[1], {'job', follower[2]}) end
   for _, part in ipairs(CHAIN_PARTS) do redis.call('EXPIRE', key .. part, m.retention) end

@@ -31,7 +31,7 @@ local function reopen_chain(id)
   redis.call('HSET', key, 'state', 'running')
   redis.call('HDEL', key, 'final', 'ended')
   for _, part in ipairs(CHAIN_PARTS) do redis.call('PERSIST', key .. part) end
-  redis.call('DEL', NS .. ':result:' .. id)
+  if redis.call('HEXISTS', key, 'recipe') == 0 then redis.call('DEL', NS .. ':result:' .. id) end
   keep_chain_cap(id)
   emit_chain(id, 'running')
 end

@@ -5,17 +5,17 @@
 -- `{ns}:chain:ID` (colons of the id as `%3A`) is a hash of the state, the settings and the counts; of each step it has `s:STEP` (how it ended),
 -- `l:STEP` (needs that have not ended), `t:STEP` (items), `d:STEP` (items that ended) and `o:STEP` (items that
 -- completed), `e:STEP` (the completed items with which it ends, if not with all that ended), `n:STEP` (the steps that it
--- needs, as `NAME …`). `last` are the steps that no other needs. Beside it,
--- after another colon:
+-- needs, as `NAME …`). `last` are the steps that no other needs. The chain of a recipe has `recipe` and, while the job
+-- that it answers is parked, `waiting`: the entry id that the job had. Beside it, after another colon:
 --   doc       the document               steps    by step: see step_record
 --   items     by instance: see put_item  ready    list of instances that may run when there is room
 --   lines     list of a batch's tasks that are not queued yet, see dispatch
 --   running   by instance: the job's id  ids      of a batch, by index: the id that the producer chose
---   contexts  by instance: its outcome   failed   by instance: how it ended (`failed ID`, `cancelled ID`)
+--   contexts  by instance: its outcome, and what a recipe knows of its job (INPUTS)   failed   by instance: how it ended (`failed ID`, `cancelled ID`)
 --   spent     by failed instance: what its job had spent, see count_spent
 --
 -- Needs     events
--- Provides  CHAIN_PARTS, SPENT, chain_key, step_name, step_record, put_item, count_spent, emit_chain, expire_chain_cap,
+-- Provides  CHAIN_PARTS, INPUTS, SPENT, chain_key, step_name, step_record, put_item, count_spent, emit_chain, expire_chain_cap,
 --           keep_chain_cap
 
 -- All keys of a chain, as suffixes of chain_key.
@@ -23,6 +23,9 @@ local CHAIN_PARTS = {
   '', ':doc', ':steps', ':items', ':ready', ':lines', ':running', ':contexts', ':failed', ':ids',
   ':spent',
 }
+
+-- The field of `contexts` with what a recipe knows of its job. No instance has such a name.
+local INPUTS = '~inputs'
 
 -- What jobs spend, and the fields of a chain that count it. `estimated` counts the jobs whose cost is an estimate.
 local SPENT = {'nanos', 'attempts', 'input_tokens', 'output_tokens', 'cached_tokens', 'reasoning_tokens', 'estimated'}

@@ -2,15 +2,14 @@
 
 use std::{collections::HashMap, num::NonZeroU32};
 
+use chrono::{DateTime, Utc};
 use longshore_protocol::{
-    call::Usage,
-    chain::{ChainId, Instance, OnFailure, StepName, StepRef},
-    checkpoint::Checkpoint,
+    chain::{ChainId, Instance, OnFailure, StepName, StepRef, template::RecipeInputs},
+    checkpoint::{Checkpoint, Spent},
     dead_letter::PreparedReplay,
-    envelope::ContentHash,
+    envelope::{ContentHash, MessageLimits},
     event::{DeadLetterRecord, Event},
     id::JobId,
-    money::Usd,
     reply::ReplyTo,
     serialized::Serialized,
     string_enum,
@@ -49,35 +48,22 @@ pub struct StepEnd<'a> {
     pub spent: Spent,
 }
 
-/// What the job of a step has spent, over all its attempts.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Spent {
-    pub cost: Usd,
-    /// Whether the cost of any attempt is unknown or an estimate.
-    pub cost_estimated: bool,
-    pub attempts: u32,
-    pub usage: Usage,
-}
-
-impl Spent {
-    /// The numbers of `SPENT` in `lua/include/chains.lua`.
-    fn to_lua_argument(self) -> String {
-        let Self {
-            cost,
-            cost_estimated,
-            attempts,
-            usage,
-        } = self;
-        format!(
-            "{} {attempts} {} {} {} {} {}",
-            cost.nanos_up(),
-            usage.total_input(),
-            usage.total_output(),
-            usage.cached,
-            usage.reasoning,
-            u8::from(cost_estimated)
-        )
-    }
+/// The numbers of `SPENT` in `lua/include/chains.lua`.
+fn spent_argument(spent: Spent) -> String {
+    let Spent {
+        attempts,
+        input_tokens,
+        output_tokens,
+        cached_tokens,
+        reasoning_tokens,
+        cost_usd,
+        cost_estimated,
+    } = spent;
+    format!(
+        "{} {attempts} {input_tokens} {output_tokens} {cached_tokens} {reasoning_tokens} {}",
+        cost_usd.nanos_up(),
+        u8::from(cost_estimated)
+    )
 }
 
 impl StepEnd<'_> {
@@ -86,7 +72,7 @@ impl StepEnd<'_> {
             "{} {} {}",
             format_step(self.step),
             self.outcome,
-            self.spent.to_lua_argument()
+            spent_argument(self.spent)
         )
     }
 }
@@ -208,7 +194,8 @@ impl Chains<'_> {
                 .arg(Serialized::argument(plan.drop_event))
                 .arg(join(" ", last.map(|(name, _)| name)))
                 .arg(plan.metadata.unwrap_or_default())
-                .arg(plan.traceparent.unwrap_or_default());
+                .arg(plan.traceparent.unwrap_or_default())
+                .arg(Serialized::argument(plan.inputs));
             let reply: String = self.broker.run(&call).await?;
             match StartReply::parse(&reply)? {
                 StartReply::Ended(started) => return Ok(started),
@@ -321,6 +308,51 @@ impl Chains<'_> {
         call.arg(self.broker.keys.prefix()).arg(chain.as_str());
         let reply: String = self.broker.run(&call).await?;
         ChainCancelled::from_reply(&reply)
+    }
+
+    /// As [`retry`](Self::retry), with the dead letters that Redis has of the chain's jobs.
+    pub async fn retry_with_letters(
+        self,
+        chain: &ChainId,
+        limits: &MessageLimits,
+        now: DateTime<Utc>,
+    ) -> Result<ChainRetry, BrokerError> {
+        let failed = self.failed_steps(chain).await?;
+        let letters = self.letters_of(chain, &failed, limits, now).await?;
+        let result = self.retry(chain, &letters).await?;
+        let replayed = letters
+            .iter()
+            .map(|(record, _)| (record.id.clone(), record.at));
+        Ok(ChainRetry {
+            result,
+            replayed: match result {
+                ChainRetried::Again(_) => replayed.collect(),
+                _ => Vec::new(),
+            },
+        })
+    }
+
+    /// The dead letters of failed instances, each with its replay if its message was kept in full.
+    async fn letters_of(
+        self,
+        chain: &ChainId,
+        failed: &[FailedStep],
+        limits: &MessageLimits,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(DeadLetterRecord, Option<PreparedReplay>)>, BrokerError> {
+        let mut letters = Vec::new();
+        for failed in failed {
+            let found = self.broker.dead_letters().find(failed.job.as_str()).await?;
+            let of_chain = found.into_iter().find(|(_, letter, _)| {
+                let step = letter.checkpoint.step.as_ref();
+                step.is_some_and(|step| step.chain == *chain)
+            });
+            if let Some(letter) = of_chain {
+                let replay = PreparedReplay::new(&letter, limits, self.broker.keyring(), now);
+                letters.push((letter.1.record, replay));
+            }
+        }
+        Ok(letters)
     }
 
     /// Retries a chain that ended: runs again what ended without success, then what never started. `letters` are
@@ -464,6 +496,8 @@ pub struct ChainPlan<'a> {
     pub steps: &'a [StepPlan],
     /// The event to record if the message is dropped as a duplicate.
     pub drop_event: Option<&'a Serialized<Event>>,
+    /// Of a recipe: what its steps read of the job that it answers. The job's message stays.
+    pub inputs: Option<&'a Serialized<RecipeInputs>>,
 }
 
 /// Whether a chain started.
@@ -490,6 +524,15 @@ pub enum ChainCancelled {
 }
 
 /// The result of a request to retry a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainRetry {
+    /// How many steps and items run again, or why none does.
+    pub result: ChainRetried,
+    /// The dead letters that were replayed: job and time of death. The ledger still has them as dead letters.
+    pub replayed: Vec<(JobId, DateTime<Utc>)>,
+}
+
+/// What a retry of a chain does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainRetried {
     /// This many steps and items run again.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use longshore_policy::pause::PausedLane;
 use longshore_protocol::{
+    chain::ChainId,
     checkpoint::Checkpoint,
     envelope::Concurrency,
     event::Event,
@@ -27,6 +28,8 @@ pub struct ParkUntil<'a> {
     pub for_version: bool,
     /// When the job is promoted.
     pub due: DateTime<Utc>,
+    /// The chain whose end releases the job before.
+    pub chain: Option<&'a ChainId>,
     /// The concurrency key whose slot the job may hold.
     pub concurrency: Option<&'a Concurrency>,
     /// The checkpoint of the job.
@@ -39,6 +42,8 @@ pub struct ParkUntil<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parked {
     Yes,
+    /// Nothing changed: the pause is over, or the chain that the job waits for does not run.
+    Resumed,
     /// Nothing changed: another worker holds the entry, or has settled it.
     Lost,
     /// Nothing changed: the cancellation of the job is requested.
@@ -63,30 +68,7 @@ pub struct ParkForPause<'a> {
     pub consumed: Consumed,
 }
 
-/// The result of parking a job until something is resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paused {
-    Yes,
-    /// Nothing changed: the pause is over.
-    Resumed,
-    /// Nothing changed: another worker holds the entry, or has settled it.
-    Lost,
-    /// Nothing changed: the cancellation of the job is requested.
-    Cancelled,
-}
-
 impl Parked {
-    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
-        match reply {
-            "ok" => Ok(Self::Yes),
-            "cancelled" => Ok(Self::Cancelled),
-            "gone" => Ok(Self::Lost),
-            other => Err(BrokerError::unexpected_reply("park", other)),
-        }
-    }
-}
-
-impl Paused {
     fn from_reply(reply: &str) -> Result<Self, BrokerError> {
         match reply {
             "ok" => Ok(Self::Yes),
@@ -119,7 +101,8 @@ impl Deliveries<'_> {
             .arg(concurrency_key(parking.concurrency))
             .arg(Serialized::argument(parking.checkpoint))
             .arg(parking.consumed.to_lua_argument())
-            .arg(self.broker.parked_argument(delivery)?);
+            .arg(self.broker.parked_argument(delivery)?)
+            .arg(parking.chain.map_or("", ChainId::as_str));
         let reply: String = self.broker.run(&call).await?;
         Parked::from_reply(&reply)
     }
@@ -130,7 +113,7 @@ impl Deliveries<'_> {
         delivery: &Delivery,
         job: &JobId,
         pausing: &ParkForPause<'_>,
-    ) -> Result<Paused, BrokerError> {
+    ) -> Result<Parked, BrokerError> {
         let mut call = delivery.invoke(&scripts::PARK, self.broker.keys());
         call.arg(job.as_str())
             .arg(attempt_argument(pausing.attempt))
@@ -140,9 +123,10 @@ impl Deliveries<'_> {
             .arg(concurrency_key(pausing.concurrency))
             .arg(Serialized::argument(pausing.checkpoint))
             .arg(pausing.consumed.to_lua_argument())
-            .arg(self.broker.parked_argument(delivery)?);
+            .arg(self.broker.parked_argument(delivery)?)
+            .arg("");
         let reply: String = self.broker.run(&call).await?;
-        Paused::from_reply(&reply)
+        Parked::from_reply(&reply)
     }
 }
 
@@ -154,24 +138,11 @@ mod tests {
     #[test]
     fn every_reply_of_park_is_parsed() {
         let cases = [
-            ("ok", Paused::Yes),
-            ("resumed", Paused::Resumed),
-            ("cancelled", Paused::Cancelled),
-            ("gone", Paused::Lost),
+            ("ok", Parked::Yes),
+            ("resumed", Parked::Resumed),
+            ("cancelled", Parked::Cancelled),
+            ("gone", Parked::Lost),
         ];
-        check_words("park", &cases, Paused::from_reply);
-    }
-
-    #[test]
-    fn a_job_that_is_parked_for_a_time_is_never_resumed() {
-        let replies = ["ok", "cancelled", "gone", "resumed"];
-        let parsed = replies.map(|reply| Parked::from_reply(reply).ok());
-        let expected = [
-            Some(Parked::Yes),
-            Some(Parked::Cancelled),
-            Some(Parked::Lost),
-            None,
-        ];
-        assert_eq!(parsed, expected);
+        check_words("park", &cases, Parked::from_reply);
     }
 }

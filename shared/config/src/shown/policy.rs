@@ -169,6 +169,25 @@ fn replay(rule: &ReplayRule) -> String {
     words.join(", ")
 }
 
+/// The recipes that are set.
+pub(crate) fn recipes(config: &Config) -> Vec<(String, String)> {
+    let recipes = config.recipes.iter().map(|recipe| {
+        let names: Vec<&str> = recipe.parameters.keys().map(String::as_str).collect();
+        let value = match &recipe.description {
+            Some(description) => description.clone(),
+            None if names.is_empty() => "without parameters".to_owned(),
+            None => format!("parameters {}", names.join(", ")),
+        };
+        (format!("recipes.{}", recipe.name), value)
+    });
+    only_set(config, recipes)
+}
+
+/// The files of recipes.
+pub(crate) fn recipe_files(config: &Config) -> Vec<(String, String)> {
+    vec![("recipe_files".to_owned(), config.recipe_files.join(", "))]
+}
+
 /// The recurring jobs.
 pub(crate) fn cron(config: &Config) -> Vec<(String, String)> {
     let jobs = config.cron.iter();

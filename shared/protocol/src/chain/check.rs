@@ -78,8 +78,22 @@ struct Graph<'a> {
     needs: Vec<BTreeSet<usize>>,
 }
 
+/// What the templates of a document may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Templates {
+    /// Steps and items.
+    OfChains,
+    /// Also the job that called the recipe, and the steps of the last round.
+    OfRecipes,
+}
+
 /// Checks all steps, and what the texts of the job after the end read.
-pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults: &mut Faults) {
+pub(super) fn check(
+    steps: &[Draft],
+    after: Option<&Vec<(String, Uses)>>,
+    templates: Templates,
+    faults: &mut Faults,
+) {
     let graph = Graph::of(steps, faults);
     let far = graph.read_from_afar();
     let upstream = graph.upstream(&far, faults);
@@ -87,9 +101,11 @@ pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults
         graph.check_gather(step, faults);
         check_min_success(step, faults);
         check_spawn(step, faults);
+        check_recipe_beside(step, faults);
         for (field, uses) in &step.uses {
             let location = step.location.within(field);
             check_items(step, field, uses, &location, faults);
+            graph.check_recipe(uses, templates, &location, faults);
             for (name, read) in &uses.fields {
                 let is_upstream = |at| {
                     // In a cycle, the order is undefined; the cycle itself is reported.
@@ -99,7 +115,14 @@ pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults
                             None => direct.contains(&at),
                         })
                 };
-                graph.check_read(name, read.as_deref(), is_upstream, &location, faults);
+                graph.check_read(
+                    "steps",
+                    name,
+                    read.as_deref(),
+                    is_upstream,
+                    &location,
+                    faults,
+                );
             }
         }
     }
@@ -111,8 +134,9 @@ pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults
                 "after the end there is no `item`, `index` or `gathered`",
             );
         }
+        graph.check_recipe(uses, templates, &location, faults);
         for (name, read) in &uses.fields {
-            graph.check_read(name, read.as_deref(), |_| true, &location, faults);
+            graph.check_read("steps", name, read.as_deref(), |_| true, &location, faults);
         }
     }
 }
@@ -292,9 +316,30 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Checks one field that a template reads of a step.
+    /// Checks what a template reads that only a recipe has.
+    fn check_recipe(
+        &self,
+        uses: &Uses,
+        templates: Templates,
+        location: &Location,
+        faults: &mut Faults,
+    ) {
+        if templates == Templates::OfChains && uses.of_recipe() {
+            faults.add(
+                location,
+                "only a recipe has `job`, `parameters`, `round` and `last`",
+            );
+            return;
+        }
+        for (name, read) in &uses.last {
+            self.check_read("last", name, read.as_deref(), |_| true, location, faults);
+        }
+    }
+
+    /// Checks one field that a template reads of a step, behind `steps` or `last`.
     fn check_read(
         &self,
+        root: &str,
         name: &StepName,
         read: Option<&str>,
         is_upstream: impl Fn(usize) -> bool,
@@ -307,7 +352,7 @@ impl<'a> Graph<'a> {
                 let near = self.near(name);
                 faults.add(
                     location,
-                    format!("`steps.{name}`: there is no step `{name}`{near}"),
+                    format!("`{root}.{name}`: there is no step `{name}`{near}"),
                 );
             }
             return;
@@ -315,7 +360,7 @@ impl<'a> Graph<'a> {
         if !is_upstream(at) {
             faults.add(
                 location,
-                format!("`steps.{name}`: step `{name}` is not done before; expected it in `needs`, or before one that is"),
+                format!("`{root}.{name}`: step `{name}` is not done before; expected it in `needs`, or before one that is"),
             );
         }
         let (known, kind) = if step.fans_out() {
@@ -330,7 +375,7 @@ impl<'a> Graph<'a> {
             let known = known.join(", ");
             faults.add(
                 location,
-                format!("`steps.{name}.{read}`: step `{name}` {kind}; expected one of {known}"),
+                format!("`{root}.{name}.{read}`: step `{name}` {kind}; expected one of {known}"),
             );
         }
     }
@@ -341,6 +386,24 @@ fn check_spawn(step: &Draft, faults: &mut Faults) {
         faults.add(
             &step.location,
             "field `spawn`: a step with `foreach` cannot spawn; expected one of the two",
+        );
+    }
+}
+
+/// Refuses what describes a call beside `recipe`, which makes several.
+fn check_recipe_beside(step: &Draft, faults: &mut Faults) {
+    if step.work.as_ref().is_none_or(|work| work.recipe.is_none()) {
+        return;
+    }
+    let beside = [
+        ("models", step.models.is_some()),
+        ("not_by", step.not_by.is_some()),
+        ("on_failure", step.on_failure == OnFailure::Escalate),
+    ];
+    for (field, _) in beside.into_iter().filter(|(_, is_set)| *is_set) {
+        faults.add(
+            &step.location,
+            format!("field `{field}`: cannot stand beside `recipe`: the recipe decides which models it asks"),
         );
     }
 }

@@ -8,6 +8,7 @@ use super::{ChainId, MergeOf, Models, NotBy, OnFailure, StepName};
 use crate::{
     envelope::{ContentHash, Limit},
     money::Usd,
+    recipe::RecipeCall,
     reply::ReplyTo,
 };
 
@@ -41,7 +42,7 @@ pub struct Document {
 }
 
 /// What happens after the end of a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum OnComplete {
     /// One more job, which may read every step.
     Job(Work),
@@ -50,7 +51,7 @@ pub enum OnComplete {
 }
 
 /// The job of a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Work {
     /// The job's JSON (the value of the entry field `job`), as the producer wrote it, without the
     /// fields of the step.
@@ -59,13 +60,19 @@ pub struct Work {
     pub templated: bool,
     /// Whether its answer is a list of jobs.
     pub spawns: bool,
+    /// The recipe that answers it.
+    pub recipe: Option<Box<RecipeCall>>,
     /// The steps whose answers its texts, its condition or its list read, and the step that it gathers;
     /// sorted.
     pub reads: Vec<StepName>,
+    /// Whether they read what only a recipe has: `job`, `parameters`, `round` or `last`.
+    pub reads_recipe: bool,
+    /// The steps of the recipe's last round that they read; sorted.
+    pub reads_last: Vec<StepName>,
 }
 
 /// One step of a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// The unique name of the step.
     pub name: StepName,

@@ -3,11 +3,18 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
 
-use crate::id::JobId;
+use crate::{
+    id::{EntryId, JobId},
+    recipe::RecipeName,
+};
 
 /// The longest chain id; with a step and an item appended, it is still a valid job id.
 const LONGEST_CHAIN: usize = 64;
+
+/// Hex digits of an entry id's digest: with the longest recipe and round, still a valid length.
+const DIGEST: usize = 28;
 
 /// The longest name of a step.
 pub(super) const LONGEST_STEP: usize = 48;
@@ -64,6 +71,27 @@ impl ChainId {
         let text = receipt.as_str();
         let from = text.len().saturating_sub(LONGEST_CHAIN);
         Self(text.get(from..).unwrap_or(text).to_owned())
+    }
+
+    /// The id of the chain that runs a round of a recipe, for a job that was delivered as this entry: an entry id is given
+    /// once, and producers cannot choose an id with a slash. An entry id that is too long is replaced by its digest.
+    pub fn of_recipe(entry: &EntryId, recipe: &RecipeName, round: u32) -> Self {
+        let round = match round {
+            0 | 1 => String::new(),
+            later => format!(".{later}"),
+        };
+        let id = format!("{entry}/{recipe}{round}");
+        if id.len() <= LONGEST_CHAIN {
+            return Self(id);
+        }
+        let digest = format!("{:x}", Sha256::digest(entry.as_str()));
+        let digest: String = digest.chars().take(DIGEST).collect();
+        Self(format!("{digest}/{recipe}{round}"))
+    }
+
+    /// An id that Longshore stored.
+    pub fn from_stored(value: &str) -> Self {
+        Self(value.to_owned())
     }
 
     /// A new unique id.

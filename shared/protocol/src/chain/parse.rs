@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     ChainId, Document, OnComplete, OnFailure, Step, StepName,
-    check::{self, Draft},
+    check::{self, Draft, Templates},
     faults::{BadChain, Faults, Location},
     models,
     several::{check_models, split_merge},
@@ -65,11 +65,23 @@ const MOST: u32 = 100_000;
 /// Parses a document and checks its fields, the jobs of its steps, its needs and its templates.
 pub fn parse(text: &str, limits: &MessageLimits) -> Result<Document, BadChain> {
     let mut faults = Faults::default();
-    let document = read(text, limits, &mut faults);
+    let document = read(text, limits, Templates::OfChains, &mut faults);
     faults.into_result(document)
 }
 
-fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Document> {
+/// As [`parse`], for the chain of a recipe: its templates may read `job`, `parameters`, `round` and `last`.
+pub fn parse_recipe(text: &str, limits: &MessageLimits) -> Result<Document, BadChain> {
+    let mut faults = Faults::default();
+    let document = read(text, limits, Templates::OfRecipes, &mut faults);
+    faults.into_result(document)
+}
+
+fn read(
+    text: &str,
+    limits: &MessageLimits,
+    templates: Templates,
+    faults: &mut Faults,
+) -> Option<Document> {
     let chain = Location::chain();
     if text.len() > limits.max_chain_bytes {
         let (most, size) = (limits.max_chain_bytes, text.len());
@@ -102,7 +114,12 @@ fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Docum
     let reply = faults.kept(&chain, top.take("reply", fields::reply));
     let after = on_complete(top, limits, faults);
     let drafts = steps(top, limits, faults);
-    check::check(&drafts, after.as_ref().map(|after| &after.uses), faults);
+    check::check(
+        &drafts,
+        after.as_ref().map(|after| &after.uses),
+        templates,
+        faults,
+    );
     let steps: Option<Vec<_>> = drafts.into_iter().map(finished).collect();
     let mut content: Map<String, Value> = serde_json::from_str(text)
         .map_err(|error| faults.add(&chain, format!("expected JSON: {error}")))
@@ -162,8 +179,7 @@ fn on_complete(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults
     if name == "job" {
         let mut members = object(value, "a job", &place, faults)?;
         let (work, uses) = work(&mut members, &place, limits, faults);
-        let used = uses.iter().flat_map(|(_, uses)| uses.steps());
-        let what = OnComplete::Job(with_reads(work?, used));
+        let what = OnComplete::Job(with_reads(work?, &uses, None));
         return Some(After { what, uses });
     }
     let url = webhook(Input::Json(value))
@@ -334,8 +350,7 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
 
 /// Builds the step from a draft without errors.
 fn finished(draft: Draft) -> Option<Step> {
-    let used = draft.uses.iter().flat_map(|(_, uses)| uses.steps());
-    let work = with_reads(draft.work?, used.chain(&draft.gather));
+    let work = with_reads(draft.work?, &draft.uses, draft.gather.as_ref());
     Some(Step {
         name: draft.name?,
         needs: draft.needs,

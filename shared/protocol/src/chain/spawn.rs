@@ -28,6 +28,9 @@ const NOT_FOR_MODELS: &[&str] = &[
     "metadata",
     "traceparent",
     "provider_options",
+    "recipe",
+    "parameters",
+    "repeat",
 ];
 
 /// Parses the jobs of an answer: a JSON list of prompts or of objects with the fields of a job. An

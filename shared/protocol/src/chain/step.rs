@@ -89,6 +89,36 @@ pub struct StepRef {
     /// The URL that the chain's end is reported to, instead of a call to a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
+    /// Whether its texts read what only a recipe has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads_recipe: bool,
+    /// The steps of the recipe's last round that its texts read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads_last: Vec<StepName>,
+    /// The chain of the recipe's last round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_round: Option<ChainId>,
+    /// How many recipes are around it.
+    #[serde(default, skip_serializing_if = "is_outside")]
+    pub recipes_around: u32,
+    /// What the chains around that of its recipe may cost: its calls count there, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outer_caps: Vec<ChainCap>,
+}
+
+/// The most that a chain may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainCap {
+    pub chain: ChainId,
+    pub max_cost: Usd,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_outside(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A merge of the answers of several models.
@@ -100,6 +130,15 @@ pub struct MergeOf {
 }
 
 impl StepRef {
+    /// The caps on what its calls may cost: of its own chain, then of the chains around.
+    pub fn caps(&self) -> impl Iterator<Item = ChainCap> {
+        let own = self.max_cost.map(|max_cost| ChainCap {
+            chain: self.chain.clone(),
+            max_cost,
+        });
+        own.into_iter().chain(self.outer_caps.iter().cloned())
+    }
+
     /// A reference with only the chain and the step set.
     pub fn new(chain: ChainId, name: StepName) -> Self {
         Self {
@@ -126,6 +165,11 @@ impl StepRef {
             max_cost: None,
             after: false,
             webhook: None,
+            reads_recipe: false,
+            reads_last: Vec::new(),
+            last_round: None,
+            recipes_around: 0,
+            outer_caps: Vec::new(),
         }
     }
 

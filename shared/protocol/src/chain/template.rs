@@ -15,7 +15,8 @@ mod work;
 use std::{collections::BTreeMap, io};
 
 use minijinja::{Value as Text, value::ValueKind};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 pub(super) use self::{
     syntax::{Uses, uses, uses_of_expression},
@@ -53,6 +54,27 @@ pub struct TemplateScope {
     pub index: Option<u32>,
     /// The step whose items are `gathered`; one of `steps`.
     pub gather: Option<StepName>,
+    /// What the templates of a recipe read besides.
+    pub recipe: Option<RecipeScope>,
+}
+
+/// What the templates of a recipe read of the job that called it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecipeScope {
+    pub inputs: RecipeInputs,
+    /// The steps of the round before that the templates read; `None` in the first round.
+    pub last: Option<BTreeMap<StepName, StepAnswers>>,
+}
+
+/// What a recipe knows of the job that called it. Stored once for all steps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecipeInputs {
+    /// The fields of the job, such as `prompt` and `metadata`.
+    pub job: Map<String, Value>,
+    /// The parameters, with their defaults.
+    pub parameters: Map<String, Value>,
+    /// The number of the round, from 1.
+    pub round: u32,
 }
 
 /// The outcomes of a step.
@@ -89,6 +111,12 @@ impl TemplateScope {
     /// Evaluates a condition.
     pub fn holds(&self, condition: &str) -> Result<bool, TemplateError> {
         self.value_of(condition).map(|value| value.is_true())
+    }
+
+    /// Evaluates an expression.
+    pub fn value(&self, expression: &str) -> Result<Value, TemplateError> {
+        let value = self.value_of(expression)?;
+        serde_json::to_value(value).map_err(|error| TemplateError(error.to_string()))
     }
 
     /// Evaluates a list expression.
@@ -151,8 +179,39 @@ impl io::Write for Bounded {
 
 pub(super) use values::json_of;
 
-pub(super) fn is_template(text: &str) -> bool {
+/// Whether a text is a template.
+pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
+}
+
+/// The expression of a template that is nothing but one: `x` of `{{ x }}`.
+pub fn only_expression(text: &str) -> Option<&str> {
+    let inside = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let is_alone = !inside.contains("{{") && !inside.contains("}}") && !inside.contains("{%");
+    is_alone.then(|| inside.trim_matches('-').trim())
+}
+
+/// Whether a template reads nothing but `job`, `parameters` and `round`: what a recipe knows before it starts. An error
+/// lists what is wrong with it.
+pub fn reads_only_inputs(text: &str) -> Result<bool, String> {
+    let found = uses(text).map_err(|faults| faults.join("; "))?;
+    Ok(found.inputs
+        && found.fields.is_empty()
+        && !found.item
+        && !found.gathered
+        && !found.reads_last)
+}
+
+/// Checks the syntax of an expression, and what it may contain.
+pub(crate) fn check_expression(expression: &str) -> Result<(), String> {
+    let checked = uses_of_expression(expression).map(|_| ());
+    checked.map_err(|faults| faults.join("; "))
+}
+
+/// The steps that a condition reads; empty if it is invalid.
+pub fn steps_of_expression(expression: &str) -> Vec<StepName> {
+    let found = uses_of_expression(expression).unwrap_or_default();
+    found.steps().cloned().collect()
 }
 
 /// The texts of an envelope that may be templates, each with its field for errors.
@@ -174,7 +233,11 @@ pub(super) fn texts(envelope: &Envelope) -> impl Iterator<Item = (String, &str)>
                 (field, text)
             })
         });
-    system.into_iter().chain(messages)
+    let parameters = envelope.recipe.iter().flat_map(|call| &call.parameters);
+    let parameters = parameters.filter_map(|(name, value)| {
+        Some((format!("field `parameters`: `{name}`"), value.as_str()?))
+    });
+    system.into_iter().chain(messages).chain(parameters)
 }
 
 /// Renders the templates of an envelope; other texts stay as they are.
@@ -209,6 +272,15 @@ pub fn render_envelope(
         .flat_map(ChatMessage::texts_mut)
     {
         *text = filled.next().unwrap_or_default();
+    }
+    let parameters = rendered
+        .recipe
+        .iter_mut()
+        .flat_map(|call| call.parameters.values_mut());
+    for parameter in parameters {
+        if let Value::String(text) = parameter {
+            *text = filled.next().unwrap_or_default();
+        }
     }
     Ok(rendered)
 }

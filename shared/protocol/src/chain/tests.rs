@@ -99,7 +99,10 @@ fn a_document_means_what_it_says() {
                 job: "{\"prompt\":\"Name three cities.\",\"type\":\"research\"}",
                 templated: false,
                 spawns: false,
+                recipe: None,
                 reads: [],
+                reads_recipe: false,
+                reads_last: [],
             },
         },
         Step {
@@ -128,11 +131,14 @@ fn a_document_means_what_it_says() {
                 job: "{\"prompt\":\"Describe {{ item }} ({{ index }}).\"}",
                 templated: true,
                 spawns: false,
+                recipe: None,
                 reads: [
                     StepName(
                         "research",
                     ),
                 ],
+                reads_recipe: false,
+                reads_last: [],
             },
         },
         Step {
@@ -161,11 +167,14 @@ fn a_document_means_what_it_says() {
                 job: "{\"messages\":[{\"role\": \"user\", \"content\": \"{{ gathered | length }}\"}]}",
                 templated: true,
                 spawns: false,
+                recipe: None,
                 reads: [
                     StepName(
                         "each",
                     ),
                 ],
+                reads_recipe: false,
+                reads_last: [],
             },
         },
         Step {
@@ -192,6 +201,7 @@ fn a_document_means_what_it_says() {
                 job: "{\"prompt\":\"{{ steps.research.summary }} {{ chain.name }}\",\"system\":\"You are strict.\"}",
                 templated: true,
                 spawns: false,
+                recipe: None,
                 reads: [
                     StepName(
                         "merge",
@@ -200,6 +210,8 @@ fn a_document_means_what_it_says() {
                         "research",
                     ),
                 ],
+                reads_recipe: false,
+                reads_last: [],
             },
         },
     ]
@@ -211,11 +223,14 @@ fn a_document_means_what_it_says() {
                 job: "{\"prompt\":\"Tell of {{ steps.merge.output }}\"}",
                 templated: true,
                 spawns: false,
+                recipe: None,
                 reads: [
                     StepName(
                         "merge",
                     ),
                 ],
+                reads_recipe: false,
+                reads_last: [],
             },
         ),
     )

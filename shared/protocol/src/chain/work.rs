@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     StepName, Work,
@@ -66,7 +66,10 @@ pub(super) fn work(
         job,
         templated,
         spawns: parsed.envelope.spawn,
+        recipe: parsed.envelope.recipe,
         reads: Vec::new(),
+        reads_recipe: false,
+        reads_last: Vec::new(),
     };
     (Some(work), uses)
 }
@@ -87,14 +90,34 @@ fn texts(members: &Fields<'_>) -> Vec<(String, String)> {
         texts.into_iter().map(move |text| (field.clone(), text))
     });
     let own = ["system", "prompt"].into_iter().filter_map(text);
-    own.chain(of_messages).collect()
+    own.chain(of_messages).chain(parameters(members)).collect()
 }
 
-/// The work with the names of all steps that it reads.
-pub(super) fn with_reads<'a>(work: Work, names: impl Iterator<Item = &'a StepName>) -> Work {
-    let reads: BTreeSet<_> = names.cloned().collect();
+/// The texts among the parameters of a recipe.
+fn parameters(members: &Fields<'_>) -> Vec<(String, String)> {
+    let given = match members.0.get("parameters") {
+        Some(Input::Json(value)) => serde_json::from_str(value.get()).unwrap_or_default(),
+        _ => Map::new(),
+    };
+    let texts = given
+        .into_iter()
+        .filter_map(|(name, value): (String, Value)| match value {
+            Value::String(text) => Some((format!("field `parameters`: `{name}`"), text)),
+            _ => None,
+        });
+    texts.collect()
+}
+
+/// The work with all that it reads, by its texts and expressions, and the step that it gathers.
+pub(super) fn with_reads(work: Work, uses: &[(String, Uses)], gathered: Option<&StepName>) -> Work {
+    let all = || uses.iter().map(|(_, uses)| uses);
+    let steps: BTreeSet<_> = all().flat_map(Uses::steps).chain(gathered).collect();
+    let last: BTreeSet<_> = all().flat_map(|uses| &uses.last).collect();
+    let last: BTreeSet<_> = last.into_iter().map(|(step, _)| step).collect();
     Work {
-        reads: reads.into_iter().collect(),
+        reads: steps.into_iter().cloned().collect(),
+        reads_recipe: all().any(Uses::of_recipe),
+        reads_last: last.into_iter().cloned().collect(),
         ..work
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     call::ToolCall,
-    chain::{Merge, StepRef},
+    chain::{Merge, StepRef, template::RecipeInputs},
     checkpoint::Checkpoint,
     dead_letter::{DeadLetter, StoredMessage},
     event::{AttemptRecord, DeadLetterRecord, Event, JobRecord},
@@ -31,6 +31,8 @@ const ITEM: &str = "item";
 const RUBRIC: &str = "rubric";
 const EXPLANATION: &str = "explanation";
 const BYTES: &str = "bytes";
+const JOB: &str = "job";
+const PARAMETERS: &str = "parameters";
 
 /// Reasons and classes whose texts Longshore writes itself, of ids, numbers and times only. Those of all others may quote
 /// a prompt or an answer.
@@ -264,6 +266,13 @@ pub struct Metadata(pub Map<String, Value>);
 impl Content for Metadata {
     fn visit(&mut self, visitor: &mut impl Visitor) {
         visitor.object(METADATA, &mut self.0);
+    }
+}
+
+impl Content for RecipeInputs {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.object(JOB, &mut self.job);
+        visitor.object(PARAMETERS, &mut self.parameters);
     }
 }
 

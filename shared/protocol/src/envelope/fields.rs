@@ -76,7 +76,7 @@ pub(crate) fn field<'a, T>(
 }
 
 impl<'a> Input<'a> {
-    fn is_null(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
         matches!(self, Self::Json(value) if Kind::detect(value) == Kind::Null)
     }
 

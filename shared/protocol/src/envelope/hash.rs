@@ -17,7 +17,10 @@ use super::{
     DEFAULT_TIMEOUT, DEFAULT_TYPE, Envelope, Limit, NotBefore, Retry, RoutingInputs,
     fields::{Fields, Input},
 };
-use crate::call::{self, CallParams, Parameter};
+use crate::{
+    call::{self, CallParams, Parameter},
+    recipe::RecipeCall,
+};
 
 /// SHA-256 over the meaning of a message, not its spelling, as 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,6 +116,7 @@ impl Content {
             spawn,
             // The job is the same in whichever trace it is asked for.
             traceparent: _,
+            recipe,
         } = envelope;
         if task_type != DEFAULT_TYPE {
             self.text("type", task_type);
@@ -185,6 +189,19 @@ impl Content {
         }
         if *keep_result {
             self.text("keep_result", "true");
+        }
+        if let Some(call) = recipe {
+            self.recipe(call);
+        }
+    }
+
+    fn recipe(&mut self, call: &RecipeCall) {
+        self.text("recipe", call.name.as_str());
+        self.word("parameters");
+        self.object(&call.parameters);
+        if let Some(repeat) = &call.repeat {
+            self.text("repeat.until", &repeat.until);
+            self.text("repeat.at_most", &repeat.at_most.to_string());
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     hash::ContentHash,
     json::{Kind, Members, Shape},
     malformed::{AllMalformed, Malformed, MalformedCode, shortened},
-    message, objects, params, times,
+    message, objects, params, recipe, times,
 };
 use crate::{
     call::{ChatMessage, Role},
@@ -68,6 +68,9 @@ pub const FIELDS: &[&str] = &[
     "keep_result",
     "spawn",
     "traceparent",
+    "recipe",
+    "parameters",
+    "repeat",
 ];
 
 /// The highest possible depth limit: `serde_json` stops at 128.
@@ -255,8 +258,10 @@ fn flat_form(message: &Message, max_depth: usize) -> Result<Fields<'_>, Malforme
         })?;
         check_name(name)?;
         let value = utf8(value, name)?;
-        if matches!(name, "messages" | "response_format" | "metadata" | "retry")
-            || params::STRUCTURED.contains(&name)
+        if matches!(
+            name,
+            "messages" | "response_format" | "metadata" | "retry" | "parameters" | "repeat"
+        ) || params::STRUCTURED.contains(&name)
         {
             // One level less than in `job`, whose own braces count as a level.
             check_depth(value, max_depth.saturating_sub(1))
@@ -411,6 +416,7 @@ impl<'a> Reading<'_, 'a> {
 
 /// Builds the envelope; the unknown fields remain in `fields`. `wrong` is what is wrong with their names.
 fn envelope(fields: &mut Fields<'_>, wrong: Vec<Malformed>) -> Result<Envelope, AllMalformed> {
+    let of_a_call = recipe::given_of_a_call(fields);
     let mut reading = Reading { fields, wrong };
     let r = &mut reading;
     r.take("v", fields::version);
@@ -446,7 +452,9 @@ fn envelope(fields: &mut Fields<'_>, wrong: Vec<Malformed>) -> Result<Envelope, 
         keep_result: r.take("keep_result", fields::boolean).unwrap_or(false),
         spawn: r.take("spawn", fields::boolean).unwrap_or(false),
         traceparent: r.take("traceparent", fields::traceparent),
+        recipe: recipe::recipe(r).map(Box::new),
     };
+    recipe::refuse(&of_a_call, r);
     AllMalformed::none_of(reading.wrong).map(|()| envelope)
 }
 

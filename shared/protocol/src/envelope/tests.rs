@@ -80,6 +80,7 @@ fn a_prompt_is_enough() {
         keep_result: false,
         spawn: false,
         traceparent: None,
+        recipe: None,
     };
     assert_eq!(envelope(&flat(&[("prompt", "hello")])), expected);
     assert_eq!(envelope(&job(r#"{"prompt":"hello"}"#)), expected);

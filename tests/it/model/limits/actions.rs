@@ -166,6 +166,7 @@ impl Belief {
             }
             (End::Park, attempt) => {
                 let parking = ParkUntil {
+                    chain: None,
                     attempt,
                     event: stored("parked"),
                     for_version: false,

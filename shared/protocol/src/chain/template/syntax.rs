@@ -37,6 +37,12 @@ pub(in crate::chain) struct Uses {
     pub(in crate::chain) item: bool,
     /// Whether it reads `gathered`.
     pub(in crate::chain) gathered: bool,
+    /// Whether it reads `job`, `parameters` or `round`, which only a recipe has.
+    pub(in crate::chain) inputs: bool,
+    /// The steps of the recipe's last round that it reads, each with the field, if the syntax shows it.
+    pub(in crate::chain) last: BTreeSet<(StepName, Option<String>)>,
+    /// Whether it reads `last` at all.
+    pub(in crate::chain) reads_last: bool,
 }
 
 impl Uses {
@@ -50,6 +56,11 @@ impl Uses {
 
     pub(in crate::chain) fn steps(&self) -> impl Iterator<Item = &StepName> {
         self.fields.iter().map(|(step, _)| step)
+    }
+
+    /// Whether it reads what only a recipe has.
+    pub(in crate::chain) fn of_recipe(&self) -> bool {
+        self.inputs || self.reads_last
     }
 }
 
@@ -326,8 +337,13 @@ impl<'a> Walk<'a> {
             "steps" => self.fault(at, "expected `steps.` and the name of a step"),
             "item" | "index" => self.uses.item = true,
             "gathered" => self.uses.gathered = true,
+            "job" | "parameters" | "round" => self.uses.inputs = true,
+            "last" => self.uses.reads_last = true,
             "chain" => {}
-            _ => self.fault(at, "expected steps, item, index, gathered or chain"),
+            _ => self.fault(
+                at,
+                "expected steps, item, index, gathered or chain, or in a recipe job, parameters, round or last",
+            ),
         }
     }
 
@@ -352,13 +368,19 @@ impl<'a> Walk<'a> {
                     names.push(key);
                     at = &item.expr;
                 }
-                Expr::Var(name) if name.id == "steps" && !self.bound.contains(&"steps") => {
+                Expr::Var(name)
+                    if matches!(name.id, "steps" | "last") && !self.bound.contains(&name.id) =>
+                {
                     let field = names.iter().rev().nth(1).cloned().flatten();
+                    let span = expression.span();
                     match names.last() {
-                        Some(Some(step)) => self.step(step, field, expression.span()),
+                        Some(Some(step)) => self.step(name.id, step, field, span),
                         _ => self.fault(
-                            expression.span(),
-                            "expected the name of a step behind `steps`, as it is written",
+                            span,
+                            &format!(
+                                "expected the name of a step behind `{}`, as it is written",
+                                name.id
+                            ),
                         ),
                     }
                     return;
@@ -368,8 +390,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn step(&mut self, step: &str, field: Option<String>, at: Span) {
+    /// Notes a step of this round (`steps`) or of the last one (`last`).
+    fn step(&mut self, root: &str, step: &str, field: Option<String>, at: Span) {
         match StepName::parse(step) {
+            Ok(step) if root == "last" => {
+                self.uses.reads_last = true;
+                self.uses.last.insert((step, field));
+            }
             Ok(step) => {
                 self.uses.fields.insert((step, field));
             }

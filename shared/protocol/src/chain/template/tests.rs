@@ -48,6 +48,7 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
         queued_ms: 1,
         metadata: None,
         merged: None,
+        recipe: None,
     }
 }
 
@@ -72,6 +73,7 @@ fn scope(told: &str) -> TemplateScope {
         item: Some(json!({"city": "Ulm"})),
         index: Some(4),
         gather: Some(name("each")),
+        recipe: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The values that templates read: steps, items, the chain.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
 };
@@ -10,10 +11,10 @@ use minijinja::{
     value::{Enumerator, Object, Serde},
 };
 
-use super::{StepAnswers, TemplateScope};
+use super::{RecipeInputs, StepAnswers, TemplateScope};
 use crate::{
     chain::{
-        SKIPPED,
+        SKIPPED, StepName,
         code::{CodeBlock, code_blocks},
     },
     outcome::Outcome,
@@ -71,12 +72,8 @@ struct Context {
 
 /// Everything that a template of the step can read.
 pub(super) fn of_scope(scope: &TemplateScope) -> Value {
-    let steps = scope
-        .steps
-        .iter()
-        .map(|(name, view)| (name.as_str(), of_view(view)));
     let mut all = vec![
-        ("steps", Value::from_pairs(steps)),
+        ("steps", of_steps(&scope.steps)),
         (
             "chain",
             Value::from_pairs([
@@ -95,7 +92,28 @@ pub(super) fn of_scope(scope: &TemplateScope) -> Value {
     if let Some(StepAnswers::Many(items)) = gathered {
         all.push(("gathered", of_items(items)));
     }
+    if let Some(recipe) = &scope.recipe {
+        let RecipeInputs {
+            job,
+            parameters,
+            round,
+        } = &recipe.inputs;
+        all.push(("job", Value::from(Serde(job))));
+        all.push(("parameters", Value::from(Serde(parameters))));
+        all.push(("round", Value::from(*round)));
+        all.push((
+            "last",
+            recipe.last.as_ref().map_or(Value::from(()), of_steps),
+        ));
+    }
     Value::from_pairs(all)
+}
+
+fn of_steps(steps: &BTreeMap<StepName, StepAnswers>) -> Value {
+    let views = steps
+        .iter()
+        .map(|(name, view)| (name.as_str(), of_view(view)));
+    Value::from_pairs(views)
 }
 
 fn of_view(view: &StepAnswers) -> Value {

@@ -271,7 +271,7 @@ fn faults_of_a_step() {
         ),
         (
             r#"{"name":"a","messages":[{"role":"user","content":"p"},{"role":"user","content":"{{ x }}"}]}"#,
-            "step `a`: field `messages`: message 2: `x`: expected steps, item, index, gathered or chain",
+            "step `a`: field `messages`: message 2: `x`: expected steps, item, index, gathered or chain, or in a recipe job, parameters, round or last",
         ),
     ] {
         assert_eq!(of_steps(steps), words, "{steps}");

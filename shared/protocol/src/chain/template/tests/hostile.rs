@@ -26,11 +26,11 @@ fn what_no_template_may_hold_is_refused() {
         ),
         (
             "{{ name }}",
-            "`name`: expected steps, item, index, gathered or chain",
+            "`name`: expected steps, item, index, gathered or chain, or in a recipe job, parameters, round or last",
         ),
         (
             "{{ one }}{% for one in gathered %}{% endfor %}",
-            "`one`: expected steps, item, index, gathered or chain",
+            "`one`: expected steps, item, index, gathered or chain, or in a recipe job, parameters, round or last",
         ),
         ("{% set a = 1 %}", "`set a = 1`: expected for, if or raw"),
         (
@@ -67,7 +67,7 @@ fn what_no_template_may_hold_is_refused() {
         ),
         (
             "a\n\n{{ x }}",
-            "line 3: `x`: expected steps, item, index, gathered or chain",
+            "line 3: `x`: expected steps, item, index, gathered or chain, or in a recipe job, parameters, round or last",
         ),
     ] {
         assert_eq!(uses(template).unwrap_err().join("; "), words, "{template}");

@@ -1,0 +1,178 @@
+//! Reads the sections `recipes:` and `recipe_files:`.
+
+use std::path::Path;
+
+use longshore_policy::recipes::{Recipe, Recipes, shipped};
+use longshore_protocol::{envelope::MessageLimits, recipe::RecipeName};
+use longshore_settings::{Entries, Node, Reader, Text, part};
+
+part! {
+    /// A file of recipes alone.
+    struct RawRecipes {
+        recipes: Option<Entries<Node>>,
+    }
+}
+
+/// The recipes: the shipped ones, those of `recipe_files`, and those of `recipes`. Of one name, the last counts.
+pub(crate) fn recipes(
+    r: &mut Reader<'_>,
+    own: &Entries<Node>,
+    files: &[Text],
+    limits: &MessageLimits,
+) -> Recipes {
+    let mut recipes = shipped();
+    let problems_before = r.problem_count();
+    for written in files {
+        read_file(r, written, limits, &mut recipes);
+    }
+    add(r, own, limits, &mut recipes);
+    // A call to a recipe that could not be read is no further fault.
+    if r.problem_count() == problems_before {
+        for (name, fault) in recipes.check_calls(limits) {
+            let mut keys = own.0.iter().map(|(key, _)| key);
+            let place = keys.find(|key| key.as_str() == name.as_str());
+            let place = place.or(files.first());
+            r.problem_near(place, format!("`recipes.{name}`: {fault}"));
+        }
+    }
+    recipes
+}
+
+/// The recipes of a file. A relative path starts at the configuration's directory.
+fn read_file(r: &mut Reader<'_>, written: &Text, limits: &MessageLimits, recipes: &mut Recipes) {
+    let Some(path) = r.resolve("recipe_files", Some(written), written.as_str()) else {
+        return;
+    };
+    let path = match r.path().parent() {
+        Some(directory) => directory.join(path),
+        None => Path::new(&path).to_owned(),
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let text = format!("`recipe_files`: {} cannot be read: {error}", path.display());
+            return r.problem_at(written, text);
+        }
+    };
+    let Some(file) = r.parse::<RawRecipes>(&path, &text) else {
+        return;
+    };
+    r.within(&path, |r| {
+        add(r, &file.recipes.unwrap_or_default(), limits, recipes);
+    });
+}
+
+fn add(r: &mut Reader<'_>, entries: &Entries<Node>, limits: &MessageLimits, recipes: &mut Recipes) {
+    for (key, node) in &entries.0 {
+        let path = format!("recipes.{}", key.as_str());
+        let read = match (RecipeName::parse(key.as_str()), serde_json::to_value(node)) {
+            (Ok(name), Ok(written)) => Recipe::read(name, &written, limits),
+            (Err(bad), _) => Err(vec![bad.to_string()]),
+            (_, Err(bad)) => Err(vec![bad.to_string()]),
+        };
+        match read {
+            Ok(recipe) => {
+                r.record_origin(&path, key);
+                recipes.insert(recipe);
+            }
+            Err(faults) => {
+                for fault in faults {
+                    r.problem_at(key, format!("`{path}`: {fault}"));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use longshore_protocol::recipe::RecipeName;
+    use longshore_settings::Environment;
+
+    use super::super::Config;
+
+    fn load(yaml: &str) -> Result<Config, String> {
+        Config::from_yaml(&Environment::default(), Path::new("longshore.yaml"), yaml)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn own_recipes_stand_beside_the_shipped_ones_and_replace_them() {
+        let config = load(
+            "recipes:
+  medium: { description: Mine., steps: [{ name: a, prompt: '{{ job.prompt }}' }] }
+  twice: { parameters: { n: 2 }, steps: [{ name: a, prompt: x, models: '{{ parameters.n }}' }] }
+",
+        )
+        .unwrap();
+        let recipe = |name| {
+            config
+                .recipes
+                .get(&RecipeName::parse(name).unwrap())
+                .unwrap()
+        };
+        assert!(recipe("simple").is_shipped);
+        assert!(!recipe("medium").is_shipped);
+        let shown = config.shown();
+        let shown = shown
+            .iter()
+            .filter(|line| line.name.starts_with("recipes."));
+        let shown: Vec<String> = shown
+            .map(|line| format!("{}: {}", line.name, line.value))
+            .collect();
+        assert_eq!(
+            shown,
+            ["recipes.medium: Mine.", "recipes.twice: parameters n"]
+        );
+    }
+
+    #[test]
+    fn files_may_hold_recipes() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("mine.yaml");
+        fs::write(
+            &file,
+            "recipes:\n  own: { steps: [{ name: a, prompt: x }] }\n",
+        )
+        .unwrap();
+        let path = directory.path().join("longshore.yaml");
+        let yaml = "recipe_files: [mine.yaml]\n";
+        let config = Config::from_yaml(&Environment::default(), &path, yaml).unwrap();
+        assert!(
+            config
+                .recipes
+                .get(&RecipeName::parse("own").unwrap())
+                .is_some()
+        );
+        let error = load("recipe_files: [nope.yaml]\n").unwrap_err();
+        assert!(
+            error.starts_with("longshore.yaml:1: `recipe_files`: nope.yaml cannot be read"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_fault_is_reported_where_its_recipe_stands() {
+        let error = load(
+            "recipes:
+  Bad: { steps: [] }
+  one: { stesp: [] }
+  two:
+    steps:
+      - { name: a, prompt: x, needs: [b], platform: '{{ parameters.p }}' }
+",
+        )
+        .unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        longshore.yaml:2: `recipes.Bad`: recipe name `Bad` is not valid: expected a lower-case letter, then lower-case letters, digits, `-` or `_`, at most 32 in all
+        longshore.yaml:3: `recipes.one`: `stesp` is not a field; did you mean `steps`?
+        longshore.yaml:4: `recipes.two`: `steps[1].platform`: `parameters.p` has no value
+        longshore.yaml:4: `recipes.two`: step `a`: field `needs`: there is no step `b`
+        ");
+        let error = load("recipes:\n  a: { steps: [{ name: s, prompt: x, recipe: medum }] }\n")
+            .unwrap_err();
+        insta::assert_snapshot!(error, @"longshore.yaml:2: `recipes.a`: step `s`: there is no recipe `medum`; did you mean `medium`?; known: a, architectural, complex, medium, simple");
+    }
+}

@@ -1,0 +1,282 @@
+//! Recipes: named chains with parameters. The configuration defines them; some are shipped.
+
+mod expand;
+mod read;
+mod shipped;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use longshore_protocol::{
+    chain::{Document, StepName, parse_recipe, template::RecipeInputs},
+    envelope::MessageLimits,
+    recipe::{MAX_NESTED, RecipeName},
+};
+use longshore_settings::suggest::closest;
+use serde_json::{Map, Value};
+
+use self::expand::{EXAMPLE, Purpose, fill_in};
+pub use self::{
+    read::{FIELDS, PARAMETER_FIELDS},
+    shipped::shipped,
+};
+
+/// A named chain with parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    pub name: RecipeName,
+    /// What it does, for people.
+    pub description: Option<String>,
+    pub parameters: BTreeMap<String, Parameter>,
+    /// The step whose answer is that of the job; absent: the last step.
+    pub answer: Option<StepName>,
+    /// Whether Longshore ships it.
+    pub is_shipped: bool,
+    /// The chain, before the parameters are filled in.
+    chain: Map<String, Value>,
+}
+
+/// A parameter of a recipe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Its value if a job gives none. Without a default, every job gives it.
+    pub default: Option<Value>,
+    /// What it means, for people.
+    pub description: Option<String>,
+}
+
+/// Why a recipe cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecipeError {
+    #[error("there is no recipe `{name}`{hint}; known: {known}")]
+    Unknown {
+        name: String,
+        hint: String,
+        known: String,
+    },
+    #[error("recipe `{name}`: {}", faults.join("; "))]
+    Parameters {
+        name: RecipeName,
+        faults: Vec<String>,
+    },
+    #[error("recipe `{name}`: {}", faults.join("; "))]
+    Chain {
+        name: RecipeName,
+        faults: Vec<String>,
+    },
+}
+
+/// A recipe whose parameters are filled in: a chain that can start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expanded {
+    /// The document, as JSON.
+    pub text: String,
+    pub document: Document,
+}
+
+impl Recipe {
+    /// The values of all parameters: those of a job, and defaults for the others. Errors name every wrong one. Whether a
+    /// value fits is decided where the chain uses it.
+    pub fn parameters(
+        &self,
+        given: &Map<String, Value>,
+    ) -> Result<Map<String, Value>, RecipeError> {
+        let mut faults = Vec::new();
+        for name in given
+            .keys()
+            .filter(|name| !self.parameters.contains_key(*name))
+        {
+            let near = closest(name, self.parameters.keys().map(String::as_str));
+            let hint = near.map(|near| format!("; did you mean `{near}`?"));
+            faults.push(format!(
+                "it has no parameter `{name}`{}",
+                hint.unwrap_or_else(|| self.known_parameters())
+            ));
+        }
+        let mut values = Map::new();
+        for (name, parameter) in &self.parameters {
+            match given.get(name).or(parameter.default.as_ref()) {
+                Some(value) => {
+                    values.insert(name.clone(), value.clone());
+                }
+                None => faults.push(format!("it needs the parameter `{name}`")),
+            }
+        }
+        if faults.is_empty() {
+            Ok(values)
+        } else {
+            let name = self.name.clone();
+            Err(RecipeError::Parameters { name, faults })
+        }
+    }
+
+    fn known_parameters(&self) -> String {
+        if self.parameters.is_empty() {
+            return "; it has none".to_owned();
+        }
+        let names: Vec<&str> = self.parameters.keys().map(String::as_str).collect();
+        format!("; expected one of {}", names.join(", "))
+    }
+
+    /// Fills in what the recipe knows before it starts. Prompts and conditions are filled in when their step runs.
+    pub fn expand(
+        &self,
+        inputs: &RecipeInputs,
+        limits: &MessageLimits,
+    ) -> Result<Expanded, RecipeError> {
+        self.filled_in(inputs, Purpose::Run, limits)
+    }
+
+    /// The chain as an example: with these values of parameters, defaults for the others, and no job.
+    pub fn example(
+        &self,
+        given: &Map<String, Value>,
+        limits: &MessageLimits,
+    ) -> Result<Expanded, RecipeError> {
+        let mut parameters = given.clone();
+        for (name, parameter) in &self.parameters {
+            if parameter.default.is_none() {
+                parameters
+                    .entry(name.clone())
+                    .or_insert_with(|| EXAMPLE.into());
+            }
+        }
+        let inputs = RecipeInputs {
+            job: Map::from_iter([("prompt".to_owned(), EXAMPLE.into())]),
+            parameters: self.parameters(&parameters)?,
+            round: 1,
+        };
+        self.filled_in(&inputs, Purpose::Check, limits)
+    }
+
+    fn filled_in(
+        &self,
+        inputs: &RecipeInputs,
+        purpose: Purpose,
+        limits: &MessageLimits,
+    ) -> Result<Expanded, RecipeError> {
+        let (chain, mut faults) = fill_in(&self.chain, inputs, purpose);
+        let text = Value::Object(chain).to_string();
+        match parse_recipe(&text, limits) {
+            Ok(document) if faults.is_empty() => Ok(Expanded { text, document }),
+            parsed => {
+                let further = parsed.err().map(|wrong| wrong.faults).unwrap_or_default();
+                faults.extend(further.iter().map(ToString::to_string));
+                let name = self.name.clone();
+                Err(RecipeError::Chain { name, faults })
+            }
+        }
+    }
+
+    /// The recipes that its steps call, each with the step.
+    fn calls(&self, limits: &MessageLimits) -> Vec<(StepName, RecipeName)> {
+        let expanded = self.example(&Map::new(), limits);
+        let steps = expanded.map_or_else(|_| Vec::new(), |expanded| expanded.document.steps);
+        let calls = steps.into_iter().filter_map(|step| {
+            let call = step.work.recipe?;
+            Some((step.name, call.name))
+        });
+        calls.collect()
+    }
+}
+
+/// All recipes of a configuration, by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recipes(BTreeMap<RecipeName, Arc<Recipe>>);
+
+impl Recipes {
+    pub fn get(&self, name: &RecipeName) -> Option<&Arc<Recipe>> {
+        self.0.get(name)
+    }
+
+    /// The recipe of this name, or an error that names those that there are.
+    pub fn find(&self, name: &RecipeName) -> Result<&Arc<Recipe>, RecipeError> {
+        self.get(name).ok_or_else(|| {
+            let names = || self.0.keys().map(RecipeName::as_str);
+            let near = closest(name.as_str(), names());
+            RecipeError::Unknown {
+                name: name.to_string(),
+                hint: near.map_or_else(String::new, |near| format!("; did you mean `{near}`?")),
+                known: names().collect::<Vec<_>>().join(", "),
+            }
+        })
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Recipe>> {
+        self.0.values()
+    }
+
+    /// Adds a recipe; one of the same name is replaced and returned.
+    pub fn insert(&mut self, recipe: Recipe) -> Option<Arc<Recipe>> {
+        self.0.insert(recipe.name.clone(), Arc::new(recipe))
+    }
+
+    /// What is wrong with the calls between recipes: unknown ones, circles, and more than [`MAX_NESTED`] levels. Each
+    /// with the recipe that is at fault.
+    pub fn check_calls(&self, limits: &MessageLimits) -> Vec<(RecipeName, String)> {
+        let calls: BTreeMap<&RecipeName, Vec<(StepName, RecipeName)>> = self
+            .0
+            .iter()
+            .map(|(name, recipe)| (name, recipe.calls(limits)))
+            .collect();
+        let mut faults = Vec::new();
+        for (name, called) in &calls {
+            for (step, callee) in called {
+                if let Err(unknown) = self.find(callee) {
+                    faults.push(((*name).clone(), format!("step `{step}`: {unknown}")));
+                }
+            }
+            let mut path = vec![(*name).clone()];
+            if let Some(fault) = deepest(&mut path, &calls, &mut BTreeSet::new()) {
+                faults.push(((*name).clone(), fault));
+            }
+        }
+        faults
+    }
+}
+
+/// Follows the calls from the end of the path; says so if they lead back to its start, or too deep. `seen` are the recipes
+/// that were followed at the same depth before.
+fn deepest(
+    path: &mut Vec<RecipeName>,
+    calls: &BTreeMap<&RecipeName, Vec<(StepName, RecipeName)>>,
+    seen: &mut BTreeSet<(usize, RecipeName)>,
+) -> Option<String> {
+    let last = path.last()?.clone();
+    for (_, callee) in calls.get(&last).into_iter().flatten() {
+        let shown = |path: &[RecipeName]| {
+            let names: Vec<&str> = path
+                .iter()
+                .map(RecipeName::as_str)
+                .chain([callee.as_str()])
+                .collect();
+            names.join(" → ")
+        };
+        if path.first() == Some(callee) {
+            return Some(format!(
+                "recipes call one another in a circle: {}",
+                shown(path)
+            ));
+        }
+        if path.len() >= usize::try_from(MAX_NESTED).unwrap_or(usize::MAX) {
+            return Some(format!(
+                "recipes call one another more than {MAX_NESTED} deep: {}",
+                shown(path)
+            ));
+        }
+        if !path.contains(callee) && seen.insert((path.len(), callee.clone())) {
+            path.push(callee.clone());
+            let found = deepest(path, calls, seen);
+            path.pop();
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,166 @@
+//! Reads a recipe as the configuration writes it.
+
+use std::collections::BTreeMap;
+
+use longshore_protocol::{chain::StepName, envelope::MessageLimits, recipe::RecipeName};
+use longshore_settings::suggest::closest;
+use serde_json::{Map, Value};
+
+use super::{Parameter, Recipe};
+
+/// The fields of the chain that a recipe may have; the others come from the job.
+const CHAIN_FIELDS: &[&str] = &[
+    "max_cost_usd",
+    "deadline",
+    "max_parallel",
+    "fail_fast",
+    "steps",
+];
+
+/// The fields of a recipe.
+pub const FIELDS: &[&str] = &[
+    "description",
+    "parameters",
+    "answer",
+    "max_cost_usd",
+    "deadline",
+    "max_parallel",
+    "fail_fast",
+    "steps",
+];
+
+/// The fields of a parameter that is written as an object.
+pub const PARAMETER_FIELDS: &[&str] = &["default", "description"];
+
+impl Recipe {
+    /// Reads a recipe and checks its chain with the defaults of its parameters. Errors are all faults.
+    pub fn read(
+        name: RecipeName,
+        written: &Value,
+        limits: &MessageLimits,
+    ) -> Result<Self, Vec<String>> {
+        let Value::Object(written) = written else {
+            return Err(vec![
+                "expected a map of `steps` and what else a recipe has".to_owned(),
+            ]);
+        };
+        let mut faults = unknown_fields(written, FIELDS);
+        let recipe = Self {
+            name,
+            description: text(written, "description", &mut faults),
+            parameters: parameters(written.get("parameters"), &mut faults),
+            answer: text(written, "answer", &mut faults).and_then(|answer| {
+                let answer = StepName::parse(&answer);
+                answer
+                    .map_err(|error| faults.push(format!("`answer`: {error}")))
+                    .ok()
+            }),
+            is_shipped: false,
+            chain: chain_of(written),
+        };
+        if faults.is_empty() {
+            faults = recipe.faults(limits);
+        }
+        if faults.is_empty() {
+            Ok(recipe)
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// What is wrong with the chain.
+    fn faults(&self, limits: &MessageLimits) -> Vec<String> {
+        let expanded = match self.example(&Map::new(), limits) {
+            Ok(expanded) => expanded,
+            Err(super::RecipeError::Chain { faults, .. }) => return faults,
+            Err(other) => return vec![other.to_string()],
+        };
+        let steps = &expanded.document.steps;
+        let unknown = self.answer.iter().filter(|answer| {
+            let found = steps.iter().find(|step| step.name == **answer);
+            found.is_none_or(longshore_protocol::chain::Step::has_items)
+        });
+        unknown
+            .map(|answer| {
+                format!("`answer`: expected a step that does not fan out, but got `{answer}`")
+            })
+            .collect()
+    }
+}
+
+fn unknown_fields(written: &Map<String, Value>, known: &[&str]) -> Vec<String> {
+    let unknown = written
+        .keys()
+        .filter(|name| !known.contains(&name.as_str()));
+    unknown
+        .map(|name| match closest(name, known.iter().copied()) {
+            Some(near) => format!("`{name}` is not a field; did you mean `{near}`?"),
+            None => format!(
+                "`{name}` is not a field; expected one of {}",
+                known.join(", ")
+            ),
+        })
+        .collect()
+}
+
+fn text(written: &Map<String, Value>, name: &str, faults: &mut Vec<String>) -> Option<String> {
+    match written.get(name) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(_) => {
+            faults.push(format!("`{name}`: expected text"));
+            None
+        }
+    }
+}
+
+/// The parameters: each a default, or an object of `default` and `description`.
+fn parameters(written: Option<&Value>, faults: &mut Vec<String>) -> BTreeMap<String, Parameter> {
+    let members = match written {
+        None | Some(Value::Null) => return BTreeMap::new(),
+        Some(Value::Object(members)) => members,
+        Some(_) => {
+            faults.push("`parameters`: expected a map of names and defaults".to_owned());
+            return BTreeMap::new();
+        }
+    };
+    let mut parameters = BTreeMap::new();
+    for (name, written) in members {
+        // Templates read `parameters.NAME`.
+        if StepName::parse(name).is_err() {
+            faults.push(format!(
+                "`parameters`: `{name}` is not a name; expected a letter or `_`, then letters, digits or `_`"
+            ));
+        }
+        parameters.insert(name.clone(), parameter(name, written, faults));
+    }
+    parameters
+}
+
+fn parameter(name: &str, written: &Value, faults: &mut Vec<String>) -> Parameter {
+    let Value::Object(members) = written else {
+        return Parameter {
+            default: Some(written.clone()),
+            description: None,
+        };
+    };
+    let at = |fault| format!("`parameters.{name}`: {fault}");
+    faults.extend(
+        unknown_fields(members, PARAMETER_FIELDS)
+            .into_iter()
+            .map(at),
+    );
+    Parameter {
+        default: members.get("default").cloned(),
+        description: text(members, "description", faults),
+    }
+}
+
+/// The fields of the chain.
+fn chain_of(written: &Map<String, Value>) -> Map<String, Value> {
+    let members = written.iter();
+    let known = members.filter(|(name, _)| CHAIN_FIELDS.contains(&name.as_str()));
+    known
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}

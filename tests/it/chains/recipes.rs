@@ -1,0 +1,272 @@
+//! Jobs that recipes answer: one Redis command in, one outcome under the job's id, and every call of the recipe in the
+//! books.
+
+use longshore_protocol::id::JobId;
+use longshore_simulator::Faults;
+use longshore_tests::stack::{Stack, eventually};
+use serde_json::{Value, json};
+
+use super::models::{fail, three_platforms, three_platforms_with};
+
+/// Recipes whose models say what their prompts ask them to say.
+const RECIPES: &str = r#"
+recipes:
+  greet:
+    parameters: { greeting: Hello, models: 1, note: null }
+    answer: greeting
+    steps:
+      - name: name
+        prompt: "{{ job.prompt }}"
+        platform: "{{ parameters.note }}"
+        models: "{{ parameters.models }}"
+        merge: longest
+      - { name: greeting, needs: [name], prompt: "[[echo={{ parameters.greeting }} {{ steps.name.output }} ({{ round }})]]" }
+      - { name: after, needs: [greeting], prompt: "[[echo=after]]" }
+  twice:
+    steps:
+      - { name: one, prompt: "[[echo={{ job.prompt }}]]", recipe: greet, parameters: { greeting: "{{ job.metadata.greeting }}" } }
+      - { name: two, needs: [one], prompt: "[[echo=you]]", recipe: greet, parameters: { greeting: "{{ steps.one.output }}" } }
+  count:
+    steps:
+      - { name: draft, prompt: "[[echo={{ round }}]]" }
+      - { name: review, needs: [draft], prompt: "[[echo={% if last %}after {{ last.draft.output }}{% else %}first{% endif %}]]" }
+  two_steps:
+    answer: second
+    steps:
+      - { name: first, prompt: "[[echo=one]]" }
+      - { name: second, needs: [first], platform: large, fallback: false, retry: { max_retries: 0 }, prompt: "[[echo=two]]" }
+"#;
+
+/// Enqueues a job in JSON form.
+async fn enqueue(stack: &Stack, job: &Value) -> JobId {
+    let receipt = stack.xadd(&[("job", &job.to_string())]).await.unwrap();
+    match job["id"].as_str() {
+        Some(id) => JobId::parse(id).unwrap(),
+        None => receipt,
+    }
+}
+
+async fn outcome(stack: &Stack, job: &JobId) -> Value {
+    serde_json::to_value(stack.outcome(job).await.unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipe_answers_the_job_under_its_own_id() {
+    let stack = three_platforms_with(RECIPES).await;
+    let job = json!({"id": "hi", "recipe": "greet", "prompt": "[[echo=Ada]]", "metadata": {"a": 1}, "keep_result": true,
+        "parameters": {"greeting": "Hi", "models": ["small", "large"]}});
+    let job = enqueue(&stack, &job).await;
+    let _worker = stack.worker().unwrap();
+    let ended = outcome(&stack, &job).await;
+    assert_eq!(
+        (&ended["state"], &ended["output"], &ended["metadata"]),
+        (&json!("completed"), &json!("Hi Ada (1)"), &json!({"a": 1})),
+        "{ended}"
+    );
+    assert_eq!(
+        ended["attempts"], 4,
+        "two names, a greeting, and what follows"
+    );
+    assert_eq!(
+        (&ended["recipe"]["name"], &ended["recipe"]["rounds"]),
+        (&json!("greet"), &json!(1))
+    );
+    let books = stack.books().await.unwrap();
+    books.balance();
+    assert_eq!(books.invoice.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shipped_recipes_answer_with_every_model_in_the_outcome() {
+    let stack = three_platforms().await;
+    let _worker = stack.worker().unwrap();
+    for (recipe, calls, answers) in [
+        ("simple", 1, 1),
+        ("medium", 4, 2),
+        ("complex", 5, 2),
+        ("architectural", 4, 3),
+    ] {
+        let job = json!({"recipe": recipe, "prompt": "Name a colour.", "keep_result": true});
+        let job = enqueue(&stack, &job).await;
+        let ended = outcome(&stack, &job).await;
+        assert_eq!(ended["state"], "completed", "{recipe}: {ended}");
+        assert_eq!(ended["attempts"], calls, "{recipe}: {ended}");
+        let merged = ended.pointer("/merged/answers").unwrap();
+        assert_eq!(merged.as_array().unwrap().len(), answers, "{recipe}");
+    }
+    let books = stack.books().await.unwrap();
+    books.balance();
+    assert_eq!(books.invoice.len(), 14);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recipes_call_recipes() {
+    let stack = three_platforms_with(RECIPES).await;
+    let job = json!({"recipe": "twice", "prompt": "Ada", "metadata": {"greeting": "Dear"}, "max_cost_usd": "1"});
+    let job = enqueue(&stack, &job).await;
+    let _worker = stack.worker().unwrap();
+    let ended = outcome(&stack, &job).await;
+    assert_eq!(
+        (&ended["output"], &ended["attempts"]),
+        (&json!("Dear Ada (1) you (1)"), &json!(6)),
+        "{ended}"
+    );
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipe_repeats_until_its_condition_holds() {
+    let stack = three_platforms_with(RECIPES).await;
+    let repeat = |until: &str| json!({"recipe": "count", "prompt": "x", "repeat": {"until": until, "at_most": 3}});
+    let third = enqueue(&stack, &repeat("steps.review.output == 'after 2'")).await;
+    let never = enqueue(&stack, &repeat("steps.review.output == 'never'")).await;
+    let unknown = enqueue(&stack, &repeat("steps.reviews.ok")).await;
+    let _worker = stack.worker().unwrap();
+    let ended = outcome(&stack, &third).await;
+    assert_eq!(
+        (
+            &ended["output"],
+            &ended["attempts"],
+            &ended["recipe"]["rounds"]
+        ),
+        (&json!("after 2"), &json!(6), &json!(3)),
+        "{ended}"
+    );
+    let ended = outcome(&stack, &never).await;
+    assert_eq!(
+        (&ended["error_class"], &ended["output"], &ended["attempts"]),
+        (&json!("repeat_exhausted"), &json!("after 2"), &json!(6)),
+        "{ended}"
+    );
+    let ended = outcome(&stack, &unknown).await;
+    assert_eq!(
+        (&ended["error_class"], &ended["error"]),
+        (
+            &json!("bad_recipe"),
+            &json!(
+                "`repeat`: `until`: recipe `count` has no step `reviews`; expected one of draft, review"
+            )
+        )
+    );
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_start_says_why() {
+    let stack = three_platforms_with(RECIPES).await;
+    let mut errors = Vec::new();
+    let _worker = stack.worker().unwrap();
+    for job in [
+        json!({"recipe": "medum", "prompt": "x"}),
+        json!({"recipe": "greet", "prompt": "x", "parameters": {"greetin": "x", "models": "all"}}),
+        json!({"recipe": "greet", "prompt": "x", "parameters": {"models": 99}}),
+        json!({"recipe": "greet", "messages": [{"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}]}),
+    ] {
+        let job = enqueue(&stack, &job).await;
+        let ended = outcome(&stack, &job).await;
+        assert_eq!(ended["error_class"], "bad_recipe");
+        errors.push(ended["error"].as_str().unwrap().to_owned());
+    }
+    insta::assert_snapshot!(errors.join("\n"), @r"
+    there is no recipe `medum`; did you mean `medium`?; known: architectural, complex, count, greet, medium, simple, twice, two_steps
+    recipe `greet`: it has no parameter `greetin`; did you mean `greeting`?
+    recipe `greet`: step `name`: field `models`: expected a whole number from 1 to 16, but got 99
+    a recipe reads texts only: leave images, files, sound and calls of tools out
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_runs_only_what_failed() {
+    let stack = three_platforms_with(RECIPES).await;
+    fail(&stack, "large");
+    let job = enqueue(
+        &stack,
+        &json!({"id": "again", "recipe": "two_steps", "prompt": "x"}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    let ended = outcome(&stack, &job).await;
+    assert_eq!(ended["error_class"], "recipe_failed", "{ended}");
+    stack
+        .simulator
+        .set_faults(Some("large"), Faults::default())
+        .unwrap();
+    let replayed = stack.longshore(&["dlq", "replay", "again"]).await.unwrap();
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    let ended = eventually("the job completes", || async {
+        let outcome = outcome(&stack, &job).await;
+        anyhow::ensure!(outcome["state"] == "completed", "{outcome}");
+        Ok(outcome)
+    })
+    .await
+    .unwrap();
+    assert_eq!(ended["output"], "two");
+    let books = stack.books().await.unwrap();
+    books.balance();
+    let answered = books.invoice.len();
+    assert_eq!(answered, 2, "the first step ran once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_job_stops_its_recipe() {
+    let stack = three_platforms_with(RECIPES).await;
+    let hangs = Faults {
+        latency_ms: Some(600_000),
+        ..Faults::default()
+    };
+    stack.simulator.set_faults(None, hangs).unwrap();
+    let job = enqueue(
+        &stack,
+        &json!({"id": "stop", "recipe": "twice", "prompt": "x", "metadata": {"greeting": "x"}}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    stack.wait_for_calls(1).await.unwrap();
+    stack.longshore(&["jobs", "cancel", "stop"]).await.unwrap();
+    let ended = outcome(&stack, &job).await;
+    assert_eq!(ended["state"], "cancelled", "{ended}");
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_workers_change_nothing_about_recipes() {
+    let mut stack = three_platforms_with(RECIPES).await;
+    stack.set_env("LONGSHORE_CONCURRENCY", "20");
+    let slow = Faults {
+        latency_ms: Some(100),
+        jitter_ms: Some(200),
+        ..Faults::default()
+    };
+    stack.simulator.set_faults(None, slow).unwrap();
+    let mut jobs = Vec::new();
+    for number in 0..20 {
+        let job = match number % 2 {
+            0 => {
+                json!({"recipe": "twice", "prompt": format!("{number}"), "metadata": {"greeting": "Dear"}})
+            }
+            _ => {
+                json!({"recipe": "count", "prompt": "x", "repeat": {"until": "round == 2", "at_most": 3}})
+            }
+        };
+        jobs.push(enqueue(&stack, &job).await);
+    }
+    let _scheduler = stack.scheduler().unwrap();
+    let mut worker = stack.worker().unwrap();
+    // With a third kill, a job may have seen three.
+    for _ in 0..2 {
+        stack.wait_for_calls(10).await.unwrap();
+        // It is killed when it is dropped.
+        drop(worker);
+        worker = stack.worker().unwrap();
+    }
+    for (number, job) in jobs.iter().enumerate() {
+        let ended = outcome(&stack, job).await;
+        let expected = match number % 2 {
+            0 => format!("Dear {number} (1) you (1)"),
+            _ => "after 1".to_owned(),
+        };
+        assert_eq!(ended["output"], expected, "{ended}");
+    }
+    stack.books().await.unwrap().balance();
+}
