@@ -18,11 +18,12 @@ use self::{
 use crate::test_kit;
 
 /// In the order in which people read them.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     clients::PAGE,
     "docs/PROTOCOL.md",
     "docs/CONFIGURATION.md",
+    "docs/RECIPES.md",
     "docs/SIMULATOR.md",
     test_kit::PAGE,
     "docs/COMMANDS.md",

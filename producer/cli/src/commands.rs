@@ -18,6 +18,7 @@ mod models;
 mod pause;
 mod queues;
 mod quota;
+mod recipes;
 mod reconcile;
 mod route;
 mod run;
@@ -37,7 +38,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Submit a task and wait for the answer
-    Submit(submit::Arguments),
+    Submit(Box<submit::Arguments>),
     /// Submit the tasks of a file and wait for the answers
     Batch(batch::Arguments),
     /// Run the tasks of a project's tasks.yaml and wait for the answers
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Dlq(dlq::Arguments),
     /// Show which platforms would answer a task, and why, without calling them
     Route(route::Arguments),
+    /// List, show and explain recipes
+    Recipes(recipes::Arguments),
     /// Show the length of queues and lanes
     Queues(queues::Arguments),
     /// Show workers and their jobs in flight
@@ -94,7 +97,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
     match command {
         // It starts its own servers, so it opens no session.
         Command::Dev(arguments) => dev::run(arguments).await,
-        Command::Submit(arguments) => submit::run(arguments, &Session::open()?).await,
+        Command::Submit(arguments) => submit::run(*arguments, &Session::open()?).await,
         Command::Batch(arguments) => batch::run(arguments, &Session::open()?).await,
         Command::Run(arguments) => Box::pin(run::run(arguments, &Session::open()?)).await,
         Command::Chain(arguments) => chain::run(arguments, &Session::open()?).await,
@@ -114,6 +117,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Reconcile(arguments) => reconcile::run(arguments, &Session::open()?).await,
         Command::Models(arguments) => models::run(arguments, &Session::open()?),
         Command::Config(arguments) => config::run(arguments).await,
+        Command::Recipes(arguments) => recipes::run(arguments, &Session::open()?),
         Command::Route(arguments) => route::run(arguments, &Session::open()?),
         Command::Migrate(arguments) => migrate::run(arguments, &Session::open()?).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,

@@ -7,7 +7,7 @@ use longshore_client::{Job, MessageLimits, QueueName};
 use longshore_policy::catalog::Catalog;
 use longshore_protocol::{clock::local_time, encryption::Keyring, envelope::Envelope};
 use longshore_settings::duration::parse_duration;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{error::CommandError, output};
 
@@ -88,6 +88,15 @@ impl Assignment {
             value,
         })
     }
+}
+
+/// The assignments as an object; of one name, the last counts.
+pub(crate) fn object(assignments: &[Assignment]) -> Map<String, Value> {
+    let members = assignments.iter().map(|Assignment { field, value }| {
+        let value = serde_json::from_str(value.get()).unwrap_or_default();
+        (field.clone(), value)
+    });
+    members.collect()
 }
 
 /// A job that was made of options, as a worker reads it; each error names its option.

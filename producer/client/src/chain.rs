@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use longshore_broker::{ChainCancelled, ChainRetry, ChainView};
 use longshore_protocol::{
-    chain::{BadChain, ChainId, Document, Instance, StepName, parse},
+    chain::{BadChain, ChainId, Document, Instance, StepName, parse, parse_recipe},
     clock::local_time,
     envelope::{MessageLimits, RawMessage},
     id::{EntryId, JobId, QueueName},
@@ -240,7 +240,8 @@ impl Client {
             return Ok(false);
         }
         let stored = self.broker().chains().document(id).await?;
-        let stored = stored.and_then(|json| parse(&json, self.message_limits()).ok());
+        // The chain of a recipe is stored like any other.
+        let stored = stored.and_then(|json| parse_recipe(&json, self.message_limits()).ok());
         if stored.is_some_and(|stored| stored.hash() == document.hash()) {
             Ok(true)
         } else {

@@ -112,6 +112,24 @@ impl Job {
         tenant = "tenant";
         /// W3C trace context, continued by the worker.
         traceparent = "traceparent";
+        /// The recipe that answers the job, instead of a single model.
+        recipe = "recipe";
+    }
+
+    /// Values of the recipe's parameters; the others have their defaults.
+    #[must_use]
+    pub fn parameters(self, values: Map<String, Value>) -> Self {
+        if values.is_empty() {
+            return self;
+        }
+        self.with("parameters", Value::Object(values))
+    }
+
+    /// Runs the recipe in rounds until the expression holds, `at_most` times.
+    #[must_use]
+    pub fn repeat(self, until: impl Into<String>, at_most: u32) -> Self {
+        let until = until.into();
+        self.with("repeat", json!({"until": until, "at_most": at_most}))
     }
 
     /// The maximum number of tokens of an answer.

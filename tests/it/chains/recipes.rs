@@ -223,6 +223,16 @@ async fn a_cancelled_job_stops_its_recipe() {
     .await;
     let _worker = stack.worker().unwrap();
     stack.wait_for_calls(1).await.unwrap();
+    let why = stack.longshore(&["jobs", "why", "stop"]).await.unwrap();
+    assert!(
+        why.stdout
+            .contains("waiting for its recipe, round 1: `longshore chain show "),
+        "{why:?}"
+    );
+    let command = why.stdout.split('`').nth(1).unwrap();
+    let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+    let shown = stack.longshore(&arguments).await.unwrap();
+    assert!(shown.stdout.contains("running"), "{shown:?}");
     stack.longshore(&["jobs", "cancel", "stop"]).await.unwrap();
     let ended = outcome(&stack, &job).await;
     assert_eq!(ended["state"], "cancelled", "{ended}");

@@ -9,7 +9,7 @@ use crate::Arguments;
 const ENQUEUING: [&str; 4] = ["batch", "chain run", "run", "submit"];
 
 /// Commands that change nothing that others see.
-const READING: [&str; 38] = [
+const READING: [&str; 41] = [
     "audit",
     "batch list",
     "batch show",
@@ -42,6 +42,9 @@ const READING: [&str; 38] = [
     "models list",
     "queues",
     "quota",
+    "recipes explain",
+    "recipes list",
+    "recipes show",
     "reconcile",
     "route",
     "show",

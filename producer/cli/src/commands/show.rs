@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let Arguments { id, output } = arguments;
     let client = session.client().await?;
-    if let Ok(chain_id) = ChainId::parse(&id) {
+    if let Ok(chain_id) = ChainId::parse_any(&id) {
         match kind(&chain_id, &client, session).await? {
             Some(ChainKind::Chain) => return chain::show(chain_id, output.format, session).await,
             Some(ChainKind::Batch) => return batch::show(chain_id, output.format, session).await,

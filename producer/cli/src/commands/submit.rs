@@ -70,6 +70,20 @@ pub(crate) struct Arguments {
     /// Write the result as JSON to this file
     #[arg(long, short, value_name = "FILE", conflicts_with = "detach")]
     output: Option<PathBuf>,
+    /// Recipe that answers the task: simple, medium, complex, architectural, or any other in the configuration
+    #[arg(
+        long,
+        visible_alias = "mode",
+        value_name = "NAME",
+        conflicts_with = "timeout"
+    )]
+    recipe: Option<String>,
+    /// Value of a parameter of the recipe; VALUE is parsed as JSON, else taken as text; may be repeated
+    #[arg(long = "parameter", value_name = "NAME=VALUE", requires = "recipe", value_parser = Assignment::parse)]
+    parameters: Vec<Assignment>,
+    /// Platforms or models that the recipe asks: its parameter `models`
+    #[arg(long, value_name = "NAME", num_args = 1.., requires = "recipe")]
+    models: Vec<String>,
     /// Queue
     #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
     queue: String,
@@ -123,6 +137,7 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<E
 
     let client = session.client().await?.queue(queue);
     let envelope = options::check_job(&job, &limits)?;
+    job::check_recipe(&envelope, &session.config)?;
     check_names(&arguments, &envelope, &client, session).await?;
     if arguments.detach {
         warn_if_unread(client.broker(), client.queue_name()).await;

@@ -47,6 +47,16 @@ pub(super) async fn explain_parked(
             let failed = failed.filter(|checkpoint| checkpoint.attempts > 0);
             let wait =
                 failed.map_or_else(|| "waiting for its start time".to_owned(), describe_failure);
+            let recipe = found
+                .checkpoint
+                .as_ref()
+                .and_then(|checkpoint| checkpoint.recipe.as_ref());
+            if let Some(recipe) = recipe {
+                return Ok(format!(
+                    "waiting for its recipe, round {}: `longshore chain show {}`",
+                    recipe.round, recipe.chain
+                ));
+            }
             match due_at {
                 Some(due) => {
                     let hold = describe_hold(broker, due, found.checkpoint.as_ref(), now).await?;

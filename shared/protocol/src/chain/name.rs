@@ -65,6 +65,18 @@ impl ChainId {
         }
     }
 
+    /// Parses the id of any chain: a producer's own, or that of a recipe's chain, such as `1795232878059-0/medium`.
+    pub fn parse_any(value: &str) -> Result<Self, BadChainName> {
+        let is_recipe = value
+            .split_once('/')
+            .is_some_and(|(entry, rest)| Self::parse(entry).is_ok() && Self::parse(rest).is_ok());
+        if is_recipe && value.len() <= LONGEST_CHAIN {
+            Ok(Self(value.to_owned()))
+        } else {
+            Self::parse(value)
+        }
+    }
+
     /// The id of a chain whose producer set none: that of its receipt. One that is too long is cut at the
     /// start; the stream id at its end is unique.
     pub fn from_receipt(receipt: &JobId) -> Self {
@@ -80,7 +92,9 @@ impl ChainId {
             0 | 1 => String::new(),
             later => format!(".{later}"),
         };
-        let id = format!("{entry}/{recipe}{round}");
+        // The ready stream of a queue is marked by `~`, which no id of a job has.
+        let entry_id = entry.as_str().replace('~', "@");
+        let id = format!("{entry_id}/{recipe}{round}");
         if id.len() <= LONGEST_CHAIN {
             return Self(id);
         }
@@ -218,6 +232,27 @@ mod tests {
         let chain = ChainId::parse(&"c".repeat(64)).unwrap();
         let step = StepName::parse(&"s".repeat(48)).unwrap();
         let job = chain.job(&Instance::item(step, 9_999_999));
+        assert_eq!(JobId::parse(job.as_str()).unwrap(), job);
+    }
+
+    #[test]
+    fn the_chain_of_a_recipe_has_an_id_of_its_own_form() {
+        let recipe = RecipeName::parse("medium").unwrap();
+        let entry = EntryId::parse("~bulk:1795232878059-0").unwrap();
+        let first = ChainId::of_recipe(&entry, &recipe, 1);
+        assert_eq!(first.as_str(), "@bulk:1795232878059-0/medium");
+        assert_eq!(ChainId::parse_any(first.as_str()).unwrap(), first);
+        assert!(
+            ChainId::parse(first.as_str()).is_err(),
+            "no producer can choose it"
+        );
+        let second = ChainId::of_recipe(&entry, &recipe, 2);
+        assert_eq!(second.as_str(), "@bulk:1795232878059-0/medium.2");
+        let long = EntryId::parse(&format!("{}:1795232878059-0", "q".repeat(64))).unwrap();
+        let recipe = RecipeName::parse(&"r".repeat(32)).unwrap();
+        let id = ChainId::of_recipe(&long, &recipe, 20);
+        assert!(id.as_str().len() <= LONGEST_CHAIN, "{id}");
+        let job = id.job(&Instance::item(StepName("s".repeat(48)), 9_999_999));
         assert_eq!(JobId::parse(job.as_str()).unwrap(), job);
     }
 

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Arguments {
     /// Id of the chain or batch
-    #[arg(value_name = "ID", value_parser = ChainId::parse)]
+    #[arg(value_name = "ID", value_parser = ChainId::parse_any)]
     id: ChainId,
     /// Output format
     #[arg(long, value_enum, default_value_t)]

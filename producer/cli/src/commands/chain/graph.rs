@@ -49,7 +49,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 }
 
 async fn stored_document(source: &str, session: &Session) -> Result<String, CommandError> {
-    let id = ChainId::parse(source)
+    let id = ChainId::parse_any(source)
         .map_err(|error| CommandError::Input(format!("`{source}` is not a file, and {error}")))?;
     let document = session.broker().await?.chains().document(&id).await?;
     document.ok_or_else(|| {

@@ -29,7 +29,7 @@ const SEARCHED: usize = 20;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Chain id
-    #[arg(value_name = "ID", value_parser = ChainId::parse)]
+    #[arg(value_name = "ID", value_parser = ChainId::parse_any)]
     id: ChainId,
     /// Output format
     #[arg(long, value_enum, default_value_t)]

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Chain id
-    #[arg(value_name = "ID", value_parser = ChainId::parse)]
+    #[arg(value_name = "ID", value_parser = ChainId::parse_any)]
     id: ChainId,
     /// Output format
     #[arg(long, value_enum, default_value_t)]

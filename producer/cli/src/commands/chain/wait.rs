@@ -29,7 +29,7 @@ const ITEMS: usize = 3;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Chain id
-    #[arg(value_name = "ID", value_parser = ChainId::parse)]
+    #[arg(value_name = "ID", value_parser = ChainId::parse_any)]
     id: ChainId,
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS")]

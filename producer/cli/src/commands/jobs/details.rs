@@ -199,6 +199,7 @@ pub(super) fn facts(details: &JobDetails, now: DateTime<Utc>) -> Vec<(&'static s
         "Platform",
         platform.map(|(platform, model)| one_line(&format!("{platform} ({model})"), 120)),
     );
+    add("Recipe", describe_recipe(details));
     add_times(details, now, &mut add);
     add_figures(details, &mut add);
     if let Some(metadata) = job.and_then(|job| job.metadata.as_ref()) {
@@ -279,6 +280,22 @@ fn describe_location(details: &JobDetails, now: DateTime<Utc>) -> String {
         Location::Waiting { .. } | Location::Dead => details.why.clone(),
         Location::Nowhere { .. } => "only in Postgres: Redis no longer has its outcome".to_owned(),
     }
+}
+
+/// The recipe that answers the job, and the chain of its last round.
+fn describe_recipe(details: &JobDetails) -> Option<String> {
+    let found = details.found.as_ref();
+    let running = found.and_then(|found| found.checkpoint.as_ref()?.recipe.as_ref());
+    let ended = details
+        .outcome
+        .as_ref()
+        .and_then(|outcome| outcome.recipe.as_ref());
+    let (chain, round) = match (ended, running) {
+        (Some(ended), _) => (&ended.chain_id, ended.rounds),
+        (None, Some(running)) => (&running.chain, running.round),
+        (None, None) => return None,
+    };
+    Some(format!("round {round}, chain {chain}"))
 }
 
 fn add_times<'a>(

@@ -10,7 +10,7 @@ use std::{
 
 use longshore_client::{Job, Malformed};
 use longshore_config::Config;
-use longshore_protocol::chain::StepName;
+use longshore_protocol::{chain::StepName, recipe::RecipeName};
 use longshore_settings::{
     ConfigError, Origin, Placed as _, Problem, Text, part, sort_problems, yaml::parse_fields,
 };
@@ -57,6 +57,7 @@ part! {
         area: Option<Text>,
         complexity: Option<Text>,
         platform: Option<Text>,
+        recipe: Option<Text>,
         max_tokens: Option<Text>,
         repo: Option<Text>,
         context_files: Option<Vec<Text>>,
@@ -152,6 +153,12 @@ impl Reader<'_> {
         {
             self.add(platform, &name, format_args!("field `platform`: {wrong}"));
         }
+        if let Some(recipe) = raw.recipe.as_ref().filter(|text| !text.is_unreadable())
+            && let Ok(called) = RecipeName::parse(recipe.as_str().trim())
+            && let Err(wrong) = self.config.recipes.find(&called)
+        {
+            self.add(recipe, &name, format_args!("field `recipe`: {wrong}"));
+        }
         let task_type = non_empty(raw.r#type.as_ref())
             .or_else(|| default_type_for_area(non_empty(raw.area.as_ref())?.as_str()));
         let (id_or_name, goal_or_name) = (
@@ -245,6 +252,7 @@ fn near<'r>(raw: &'r RawTask, wrong: &Malformed) -> &'r Text {
         Some("area") => raw.area.as_ref(),
         Some("complexity") => raw.complexity.as_ref(),
         Some("platform") => raw.platform.as_ref(),
+        Some("recipe") => raw.recipe.as_ref(),
         Some("max_tokens") => raw.max_tokens.as_ref(),
         _ => None,
     };
@@ -275,6 +283,7 @@ fn job(raw: &RawTask, id: &str, goal: &str, task_type: Option<&str>, files: &[Co
         ("area", &raw.area),
         ("complexity", &raw.complexity),
         ("platform", &raw.platform),
+        ("recipe", &raw.recipe),
     ] {
         if let Some(text) = non_empty(text.as_ref()) {
             job = job.with(field, text);

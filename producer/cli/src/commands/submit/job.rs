@@ -1,15 +1,17 @@
 //! Builds a job from the options.
 
 use longshore_client::Job;
+use longshore_config::Config;
 use longshore_policy::catalog::Catalog;
-use longshore_protocol::envelope::{FIELDS, MessageLimits};
-use serde_json::Value;
+use longshore_protocol::envelope::{Envelope, FIELDS, MessageLimits};
+use serde_json::{Map, Value, json};
 
 use super::Arguments;
 use crate::{
     error::CommandError,
     input::unknown_field,
     options::{self, Assignment, check_platform},
+    output,
 };
 
 /// The job that the options describe. Errors name the option; all of them are reported at once.
@@ -25,9 +27,12 @@ pub(super) fn from_arguments(
         problems.push(format!("--platform: {error}"));
     }
     // `reply` also with `--detach`: a later `submit --id` without it is then the same job, and gets its answer.
-    let job = Job::prompt(&arguments.prompt)
-        .task_type(&arguments.task_type)
-        .timeout(arguments.timeout);
+    let job = Job::prompt(&arguments.prompt).task_type(&arguments.task_type);
+    // The timeout is that of one call, which a recipe decides.
+    let job = match &arguments.recipe {
+        Some(name) => job.recipe(name).parameters(parameters(arguments)),
+        None => job.timeout(arguments.timeout),
+    };
     let job = match &arguments.reply_to {
         Some(reader) => job.reply_to(reader),
         None => job.reply(true),
@@ -75,6 +80,33 @@ pub(super) fn from_arguments(
     }
 }
 
+/// The parameters of the recipe.
+fn parameters(arguments: &Arguments) -> Map<String, Value> {
+    let mut parameters = options::object(&arguments.parameters);
+    if !arguments.models.is_empty() {
+        parameters.insert("models".to_owned(), json!(arguments.models));
+    }
+    parameters
+}
+
+/// What this configuration knows of the job's recipe. One that it does not have may be in that of the workers.
+pub(super) fn check_recipe(envelope: &Envelope, config: &Config) -> Result<(), CommandError> {
+    let Some(call) = &envelope.recipe else {
+        return Ok(());
+    };
+    match config.recipes.find(&call.name) {
+        Ok(recipe) => {
+            let example = recipe.example(&call.parameters, &config.limits);
+            let checked = example.map_err(|error| CommandError::Input(error.to_string()));
+            checked.map(|_| ())
+        }
+        Err(unknown) => {
+            output::warning(format_args!("{unknown}; the workers may have it"));
+            Ok(())
+        }
+    }
+}
+
 fn parse_metadata(text: &str) -> Result<Value, String> {
     const EXPECTED: &str = r#"expected a JSON object, such as '{"asset_id": 1}'"#;
     match serde_json::from_str(text) {
@@ -104,6 +136,8 @@ const WITH_OPTION: &[(&str, &str)] = &[
     ("metadata", "--metadata"),
     ("fallback", "--no-fallback"),
     ("reply", "--reply-to"),
+    ("recipe", "--recipe"),
+    ("parameters", "--parameter"),
 ];
 
 /// Parses `--set`: a field that the protocol knows and that has no option of its own.
@@ -137,7 +171,6 @@ fn name_set_fields(errors: &str, set: &[Assignment]) -> String {
 mod tests {
     use clap::Parser;
     use insta::assert_snapshot;
-    use longshore_config::Config;
     use longshore_settings::Environment;
 
     use super::*;

@@ -99,6 +99,15 @@ fn normalized(envelope: &Envelope) -> Map<String, Value> {
         "concurrency_key": envelope.concurrency.as_ref().map(|concurrency| &concurrency.key),
         "concurrency_limit": envelope.concurrency.as_ref().map(|concurrency| concurrency.limit),
     });
+    if let Some(call) = &envelope.recipe {
+        all["recipe"] = json!(call.name);
+        all["parameters"] = json!(call.parameters);
+        let repeat = call.repeat.as_ref();
+        all["repeat"] = repeat.map_or(
+            Value::Null,
+            |repeat| json!({"until": repeat.until, "at_most": repeat.at_most}),
+        );
+    }
     for (parameter, value) in envelope.params.values() {
         all[parameter.as_str()] = value;
     }

@@ -148,7 +148,7 @@ job: []
     tasks.yaml:20: task `four`: field `max_tokens`: expected a whole number from 1 to 10000000, but got `many`
     tasks.yaml:21: `tasks.complexity` is a map; expected a single value
     tasks.yaml:22: task `four`: field `area`: expected text of 1 to 64 characters without control characters, but got "\u0007"
-    tasks.yaml:23: `tasks.note` is not a field; expected one of id, goal, type, risk, area, complexity, platform, max_tokens, repo, context_files, constraints
+    tasks.yaml:23: `tasks.note` is not a field; expected one of id, goal, type, risk, area, complexity, platform, recipe, max_tokens, repo, context_files, constraints
     tasks.yaml:24: entry 7 of `tasks` is a single value; expected a map: lines `name: value` under it, indented
     tasks.yaml:25: `tasks.id` is a list; expected a single value
     tasks.yaml:26: `tasks.id` is set twice, first on line 25; remove one

@@ -1,0 +1,89 @@
+//! `longshore recipes list`.
+
+use longshore_policy::recipes::{Recipe, Recipes};
+use serde::Serialize;
+
+use crate::{
+    error::Exit,
+    output::ListOutput,
+    render::table::{Cell, Table, Width, hide, whole, wrap},
+};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::commands) struct Arguments {
+    #[command(flatten)]
+    output: ListOutput,
+}
+
+/// The JSON of a recipe.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    description: Option<&'a str>,
+    parameters: Vec<&'a str>,
+    shipped: bool,
+}
+
+impl<'a> From<&'a Recipe> for Row<'a> {
+    fn from(recipe: &'a Recipe) -> Self {
+        Self {
+            name: recipe.name.as_str(),
+            description: recipe.description.as_deref(),
+            parameters: recipe.parameters.keys().map(String::as_str).collect(),
+            shipped: recipe.is_shipped,
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, recipes: &Recipes) -> Exit {
+    let rows: Vec<Row<'_>> = recipes.iter().map(|recipe| Row::from(&**recipe)).collect();
+    arguments
+        .output
+        .print_rows(&rows, |width| table(&rows, width));
+    Exit::Success
+}
+
+fn table(rows: &[Row<'_>], width: Width) -> String {
+    let mut table = Table::new([
+        whole("NAME"),
+        hide(1, "PARAMETERS"),
+        hide(2, "FROM"),
+        wrap("DESCRIPTION"),
+    ]);
+    for row in rows {
+        table.add_row([
+            Cell::new(row.name),
+            Cell::new(row.parameters.join(", ")),
+            Cell::new(if row.shipped {
+                "Longshore"
+            } else {
+                "configuration"
+            }),
+            Cell::new(row.description.unwrap_or("-")),
+        ]);
+    }
+    table.fitted(width)
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_policy::recipes::shipped;
+
+    use super::*;
+
+    #[test]
+    fn shipped_recipes_are_listed() {
+        let recipes = shipped();
+        let rows: Vec<Row<'_>> = recipes.iter().map(|recipe| Row::from(&**recipe)).collect();
+        insta::assert_snapshot!(table(&rows, Width::of(120)), @"
+        NAME           PARAMETERS                  FROM       DESCRIPTION
+        architectural  models                      Longshore  Every platform answers, and one model makes one answer of all,
+                                                              with every perspective.
+        complex        models, rubric, validators  Longshore  Two models answer, a third makes one answer of theirs, and two
+                                                              others check it.
+        medium         models, rubric              Longshore  Two models answer, a third makes one answer of theirs, and another
+                                                              one checks it.
+        simple         models                      Longshore  One model answers.
+        ");
+    }
+}
