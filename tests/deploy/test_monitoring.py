@@ -125,6 +125,8 @@ class Dashboard(unittest.TestCase):
                 "longshore_config_reloads_total",
                 "longshore_cron_ticks_skipped_total",
                 "longshore_dead_letters_replayed_total",
+                "longshore_gate_duration_seconds",
+                "longshore_gates_total",
                 "longshore_orphans_reclaimed_total",
             },
         )

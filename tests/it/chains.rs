@@ -1,6 +1,7 @@
 //! Chains end to end: one Redis command in, real workers, and the simulator's invoice.
 
 mod ends;
+mod gates;
 mod handoffs;
 mod kills;
 mod models;

@@ -76,6 +76,8 @@ pub(crate) enum WaitsFor {
     NewerWorker,
     /// The end of the chain of its recipe.
     Recipe,
+    /// A worker that runs gates.
+    GateWorker,
 }
 
 /// Why a job is given up.

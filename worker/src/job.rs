@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::{Authors, RecipeResult},
     context::Context,
+    gate::FinishedGate,
 };
 
 /// A delivered job, shared by the stages that run it and the settle layer.
@@ -66,6 +67,8 @@ pub(crate) struct Progress {
     pub(crate) merged: Option<Box<Merged>>,
     /// How its recipe answered the job.
     pub(crate) recipe: Option<Box<RecipeResult>>,
+    /// How the step's gate ended, and what its command printed.
+    pub(crate) gate: Option<Box<FinishedGate>>,
     /// Whether Redis keeps anything about this entry.
     pub(crate) is_in_redis: bool,
     /// Whether the open attempt reserved amounts of meters.
@@ -110,6 +113,7 @@ impl Job {
                 authors: None,
                 merged: None,
                 recipe: None,
+                gate: None,
                 has_reserved: false,
                 consumed: Consumed::NothingTaken,
             }),

@@ -36,6 +36,7 @@ mod chain;
 mod clock;
 mod context;
 mod disposition;
+pub mod gate;
 mod job;
 mod log;
 pub mod provider;

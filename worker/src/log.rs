@@ -188,6 +188,7 @@ impl<'a> Cause<'a> {
             Self::Time(WaitsFor::Platform) => "no platform is available",
             Self::Time(WaitsFor::NewerWorker) => "needs a newer worker",
             Self::Time(WaitsFor::Recipe) => "its recipe",
+            Self::Time(WaitsFor::GateWorker) => "needs a worker that runs gates",
             Self::Limit(_) => "limit",
             Self::ConcurrencyKey => "concurrency key",
             Self::Paused(_) => "paused",

@@ -32,6 +32,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = longshore_worker::gate::run_internal_command() {
+        return code;
+    }
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -12,6 +12,7 @@ use crate::{
     chain,
     context::Context,
     disposition::{Disposition, OrDispose as _, Stage},
+    gate,
     job::Job,
     reserve::reserve,
     retry::{self, NextRound},
@@ -43,6 +44,9 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
         return ControlFlow::Continue(
             Box::pin(chain::run_recipe(job, call, &admitted, context)).await,
         );
+    }
+    if let Some(gate) = gate::GateStep::to_run(job) {
+        return ControlFlow::Continue(Box::pin(gate.run(job, context)).await);
     }
     let _alone = alone_if_suspect(job, context).await;
     let policy = &*context.policy();

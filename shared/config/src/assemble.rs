@@ -15,7 +15,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::{
-    Config, Liveness, cron, dead_letters, encryption, limits, recipes,
+    Config, Liveness, cron, dead_letters, encryption, gates, limits, recipes,
     routing::{self, Known},
     table::{
         File, RawDatabase, RawLimits, RawLiveness, RawRedis, RawRetention, RawRetry, VARIABLES,
@@ -45,6 +45,7 @@ pub(super) fn assemble(
         check_servers(r, &config);
     }
     check_queues(r, file.queues.as_deref(), &mut config);
+    gates::read_queue(&mut config);
     File::catalog().read(r, &file, &mut config);
     retries(r, &file, &mut config);
     RawLimits::settings().read(r, &file.limits.unwrap_or_default(), &mut config.limits);
@@ -97,6 +98,7 @@ pub(super) fn assemble(
     config.circuit = limits::circuit(r, &file.circuit.unwrap_or_default());
     let dead_letters = file.dead_letters.unwrap_or_default();
     config.replay_rules = dead_letters::replay_rules(r, &dead_letters, known);
+    config.gates = gates::gates(r, &file.gates.unwrap_or_default());
     config.cron = cron::cron(r, &file.cron.unwrap_or_default(), &config.limits);
     config.catalog = catalog;
 

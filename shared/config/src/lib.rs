@@ -19,6 +19,7 @@ use std::{
 use longshore_policy::{
     catalog::{Catalog, UnknownPrice},
     cron::CronDefinition,
+    gates::{Capability, Gates},
     limits::{Alerts, Budget, Circuit, LimitedQueues, Tenants},
     queues::{QueueOrder, QueueShare},
     recipes::Recipes,
@@ -45,6 +46,7 @@ mod cron;
 mod dead_letters;
 mod encryption;
 mod forms;
+mod gates;
 mod limits;
 mod recipes;
 pub mod reference;
@@ -105,6 +107,10 @@ pub struct Config {
     pub recipes: Recipes,
     /// The files of recipes, as the file writes their paths.
     pub recipe_files: Vec<String>,
+    /// What a worker does beside calls.
+    pub capabilities: Vec<Capability>,
+    /// The commands that chain steps may name.
+    pub gates: Gates,
     /// What looks wrong but does not prevent a start.
     pub warnings: Vec<String>,
     /// Where each setting and entry is set. The others have their defaults.
@@ -209,6 +215,8 @@ impl Config {
             cron: BTreeMap::new(),
             recipes: Recipes::default(),
             recipe_files: Vec::new(),
+            capabilities: Vec::new(),
+            gates: Gates::new(),
             warnings: Vec::new(),
             origins: BTreeMap::new(),
             source: None,

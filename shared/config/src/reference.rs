@@ -5,7 +5,7 @@ use crate::{
     section::{Description, Field, Structured as _},
     sections::{Part, parts},
     table::{
-        ACCOUNT_LIMITS, MODEL, PROVIDER, RawBudget, RawCategory, RawCron, RawQueueLimits,
+        ACCOUNT_LIMITS, MODEL, PROVIDER, RawBudget, RawCategory, RawCron, RawGate, RawQueueLimits,
         RawReplayRule, RawRule, VARIABLES,
     },
 };
@@ -22,6 +22,7 @@ pub fn tables() -> Vec<(&'static str, String)> {
         ("budgets", entry_table(RawBudget::FIELDS)),
         ("dead_letters.replay", entry_table(RawReplayRule::FIELDS)),
         ("cron", entry_table(RawCron::FIELDS)),
+        ("gates", entry_table(RawGate::FIELDS)),
         ("routing.rules", entry_table(RawRule::FIELDS)),
         ("routing.keywords", entry_table(RawCategory::FIELDS)),
     ]

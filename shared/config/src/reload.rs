@@ -93,18 +93,35 @@ impl Config {
             }
         }
         self.keep_keyring(&mut new, source);
+        self.keep_gates(&mut new, source);
         new
+    }
+
+    /// Keeps the gates: a configuration that is pushed through Redis must not choose commands.
+    fn keep_gates(&self, new: &mut Self, source: Source) {
+        let new_origin = self.keep_origins(new, "gates.");
+        if self.gates != new.gates {
+            new.gates = self.gates.clone();
+            new.warnings
+                .extend(restart_warning("gates", source, new_origin));
+        }
+    }
+
+    /// Keeps where the settings are set whose paths begin with `prefix`; returns where one of the new ones is.
+    fn keep_origins(&self, new: &mut Self, prefix: &str) -> Option<Origin> {
+        let begins = |name: &str| name.starts_with(prefix);
+        let new_origin = new.origins.iter().find(|(name, _)| begins(name));
+        let new_origin = new_origin.map(|(_, origin)| origin.clone());
+        new.origins.retain(|name, _| !begins(name));
+        let own = self.origins.iter().filter(|(name, _)| begins(name));
+        new.origins
+            .extend(own.map(|(name, origin)| (name.clone(), origin.clone())));
+        new_origin
     }
 
     /// Keeps the keys: what is stored with one must stay readable until the process ends.
     fn keep_keyring(&self, new: &mut Self, source: Source) {
-        let of_keys = |name: &str| name.starts_with("encryption.");
-        let new_origin = new.origins.iter().find(|(name, _)| of_keys(name));
-        let new_origin = new_origin.map(|(_, origin)| origin.clone());
-        new.origins.retain(|name, _| !of_keys(name));
-        let own = self.origins.iter().filter(|(name, _)| of_keys(name));
-        new.origins
-            .extend(own.map(|(name, origin)| (name.clone(), origin.clone())));
+        let new_origin = self.keep_origins(new, "encryption.");
         let differs = self.keyring.current() != new.keyring.current()
             || !self.keyring.key_ids().eq(new.keyring.key_ids());
         new.keyring = self.keyring.clone();

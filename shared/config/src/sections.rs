@@ -122,6 +122,7 @@ pub(crate) fn parts(catalog: &Catalog) -> Vec<Part> {
         entries::<File>("", "cron", shown::cron),
         entries::<File>("", "recipes", shown::recipes),
         entries::<File>("", "recipe_files", shown::recipe_files),
+        entries::<File>("", "gates", shown::gates),
     ]
 }
 

@@ -6,8 +6,8 @@ use serde::Serialize;
 pub(crate) use self::{
     catalog::{model_files, models, providers},
     policy::{
-        budgets, cron, encryption_current, encryption_keys, keywords, queue_limits, recipe_files,
-        recipes, replay_rules, retries, rules, tenants, tiers,
+        budgets, cron, encryption_current, encryption_keys, gates, keywords, queue_limits,
+        recipe_files, recipes, replay_rules, retries, rules, tenants, tiers,
     },
 };
 mod catalog;
@@ -138,6 +138,7 @@ mod tests {
         encryption.current: k1
         cron.hourly: @hourly (Asia/Tokyo), missed once, queue default, job {"prompt":"Hello"}
         recipes.ask: Asks.
+        gates.rust: cargo test, in /work, timeout 5m, max_output 2097152, max_memory 2147483648, warnings ^warning, env CI
         "#);
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use longshore_policy::{
     catalog::{RawModel, RawProvider, UnknownPrice, word},
     forms::{namespace, queue_share},
+    gates::Capability,
     limits::{Alerts, Circuit},
     queues::QueueOrder,
     redis::RedisAccess,
@@ -68,6 +69,8 @@ section! {
         recipes: Entries<Node> = "names with recipes", "the shipped recipes";
         /// more files of recipes, each with a map `recipes`; `recipes` overrides them
         recipe_files: Vec<Text> = "a list of paths", "none";
+        /// commands that chain steps may name, see [Gates](#gates)
+        gates: Entries<RawGate> = "names with commands", "none";
     }
 
     fn process() {
@@ -94,6 +97,8 @@ section! {
         migrate: Text = flag(), needs_restart();
         /// a simulator that replaces every provider
         simulator_url: Text = url().values("an http or https URL").or_unset("off"), needs_restart();
+        /// what a worker does beside calls: `gates` runs the commands of [Gates](#gates)
+        capabilities: Vec<Text> = word(Capability::ALL, Capability::as_str), needs_restart();
     }
 
     fn catalog() {
@@ -566,5 +571,25 @@ fields! {
         LONGSHORE_WORKER_URLS = "your command", "none";
         /// address of the scheduler, which `longshore dev` sets for the command that it runs
         LONGSHORE_SCHEDULER_URL = "your command", "none";
+    }
+}
+
+entry! {
+    /// A gate.
+    RawGate {
+        /// the program and its arguments; no shell reads them
+        command: Vec<Text> = "a list of words", "required";
+        /// where it runs
+        working_dir: Text = "an absolute path", "required";
+        /// after this time it is killed
+        timeout: Text = "1s to 24h", "10m";
+        /// its variables beside `PATH`, `HOME`, `LANG` and `TMPDIR` of the worker
+        env: Entries<Text> = "names with values", "none";
+        /// a command that prints more is killed
+        max_output: Text = "1KiB to 1GiB", "1MiB";
+        /// the most memory of each of its processes
+        max_memory: Text = "16MiB to 1024GiB", "unlimited";
+        /// zero-warnings mode: the gate fails if a line of the output matches
+        warnings: Text = "a regular expression", "none";
     }
 }

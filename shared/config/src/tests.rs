@@ -117,6 +117,8 @@ queue_limits: { bulk: { max_concurrent: 20, requests_per_minute: 600 } }
 alerts: { at: [60, 95], webhook: https://hooks.example.com/path }
 webhooks: { hosts: [hooks.example.com], secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, timeout: 5s }
 circuit: { error_percent: 40, min_calls: 20, window: 20s, cooldown: 10s, max_cooldown: 2m }
+capabilities: [gates]
+gates: { rust: { command: [cargo, test], working_dir: /work, timeout: 5m, env: { CI: '1' }, max_output: 2MiB, max_memory: 2GiB, warnings: '^warning' } }
 cron: [{ name: hourly, schedule: '@hourly', timezone: Asia/Tokyo, job: { prompt: Hello } }]
 ";
 
@@ -133,7 +135,7 @@ fn the_file_can_set_everything() {
     );
     assert_eq!(config.namespace.as_str(), "staging");
     let queues: Vec<String> = config.queues.iter().map(ToString::to_string).collect();
-    assert_eq!(queues, ["default=6", "bulk"]);
+    assert_eq!(queues, ["default=6", "bulk", "gates"]);
     assert_eq!(config.concurrency, 250);
     assert_eq!(config.grace, Duration::from_mins(1));
     assert_eq!(config.listen, "0.0.0.0:9100".parse().ok());
@@ -210,7 +212,7 @@ fn the_environment_overrides_the_file() {
     assert_eq!(config.redis_url.text().expose_secret(), "redis://plain");
     assert_eq!(config.database_url.expose_secret(), "postgres://ours/x");
     assert_eq!(config.namespace.as_str(), "mine");
-    assert_eq!(config.queues.len(), 2);
+    assert_eq!(config.queues.len(), 3);
     assert_eq!(config.concurrency, 7);
     assert_eq!(config.grace, Duration::from_secs(90));
     assert_eq!(config.listen, None);

@@ -70,6 +70,7 @@ impl FromRow<'_, PgRow> for OutcomeRow {
             // The jobs of the models have their answers.
             merged: None,
             recipe: None,
+            gate: None,
         }))
     }
 }

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod cost;
 pub mod cron;
 pub mod forms;
+pub mod gates;
 pub mod limits;
 pub mod parameters;
 pub mod pause;

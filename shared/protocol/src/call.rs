@@ -126,6 +126,23 @@ pub struct Answer {
     pub room: ReportedLimits,
 }
 
+impl Answer {
+    /// An answer for which no provider was called.
+    pub fn without_call(output: String) -> Self {
+        Self {
+            output,
+            tool_calls: Vec::new(),
+            logprobs: None,
+            finish_reason: FinishReason::Stop,
+            usage: Usage::default(),
+            model: None,
+            response_id: None,
+            reported_cost: None,
+            room: ReportedLimits::default(),
+        }
+    }
+}
+
 /// The limits of a provider's account, as reported in response headers; absent if not reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReportedLimits {

@@ -7,6 +7,7 @@ mod check;
 pub mod code;
 mod document;
 mod faults;
+mod gate;
 mod graph;
 pub mod merge;
 mod models;
@@ -24,6 +25,7 @@ mod work;
 pub use self::{
     document::{Document, OnComplete, Step, Work},
     faults::{BadChain, ChainFault},
+    gate::{BadGateName, GateName, GateReason, GateResult},
     graph::{dot, mermaid},
     models::{AUTO_CATEGORY, AuthorPart, MAX_MODELS, Merge, MergeKind, ModelName, Models, NotBy},
     name::{BadChainName, ChainId, Instance, StepName},

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     call::{FinishReason, ToolCall},
-    chain::{ChainId, ChainKind, ChainState, Instance, MergeKind, StepName},
+    chain::{ChainId, ChainKind, ChainState, GateResult, Instance, MergeKind, StepName},
     id::JobId,
     money::Usd,
     recipe::RecipeName,
@@ -64,6 +64,9 @@ pub struct Outcome {
     /// Of a step that merges the answers of several models; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Box<Merged>>,
+    /// Of a step that ran a gate; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Box<GateResult>>,
     /// Of a job that a recipe answered; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Box<RecipeOutcome>>,
@@ -164,6 +167,7 @@ impl Outcome {
             warnings: Vec::new(),
             merged: None,
             recipe: None,
+            gate: None,
         }
     }
 }

@@ -226,6 +226,10 @@ instruments! {
     Histogram JOB_DURATION = "longshore_job_duration_seconds" ["queue", "outcome"] from Worker;
     /// From the receipt of a job to the start of its first attempt.
     Histogram JOB_WAIT = "longshore_job_wait_seconds" ["queue"] from Worker;
+    /// Gates that ran to their end. The outcome is passed, failed, timeout, output, warnings, signal or memory.
+    Counter GATES = "longshore_gates_total" ["gate", "outcome"] from Worker;
+    /// How long the command of a gate ran.
+    Histogram GATE_DURATION = "longshore_gate_duration_seconds" ["gate"] from Worker;
     /// Jobs that the worker runs now.
     Gauge JOBS_IN_FLIGHT = "longshore_jobs_in_flight" [] from Worker;
     /// Jobs that were parked because a limit had no room; the meter is without tenant and chain.

@@ -199,6 +199,7 @@ fn parse_bytes(text: &str) -> Option<usize> {
         "" | "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
         _ => return None,
     };
     number
@@ -209,7 +210,7 @@ fn parse_bytes(text: &str) -> Option<usize> {
 }
 
 fn format_bytes(bytes: usize) -> String {
-    [(1 << 20, "MiB"), (1 << 10, "KiB")]
+    [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
         .into_iter()
         .find(|(size, _)| bytes >= *size && bytes.is_multiple_of(*size))
         .map_or_else(

@@ -30,6 +30,11 @@ recipes:
     steps:
       - { name: draft, prompt: "[[echo={{ round }}]]" }
       - { name: review, needs: [draft], prompt: "[[echo={% if last %}after {{ last.draft.output }}{% else %}first{% endif %}]]" }
+  tested:
+    answer: code
+    steps:
+      - { name: code, prompt: "[[echo=round {{ round }}{% if last %} after {{ last.test.gate.exit_code }}{% endif %}]]" }
+      - { name: test, needs: [code], gate: third_time, on_failure: continue }
   two_steps:
     answer: second
     steps:
@@ -152,6 +157,30 @@ async fn a_recipe_repeats_until_its_condition_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gate_decides_how_often_a_recipe_repeats() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display();
+    let gates = format!(
+        "capabilities: [gates]\ngates:\n  third_time: {{ command: [sh, -c, 'echo x >> runs; test $(wc -l < runs) -ge 3'], working_dir: {path} }}\n"
+    );
+    let stack = three_platforms_with(&format!("{RECIPES}{gates}")).await;
+    let job = json!({"recipe": "tested", "prompt": "x", "repeat": {"until": "steps.test.ok", "at_most": 5}});
+    let job = enqueue(&stack, &job).await;
+    let _worker = stack.worker().unwrap();
+    let ended = outcome(&stack, &job).await;
+    assert_eq!(
+        (
+            &ended["output"],
+            &ended["recipe"]["rounds"],
+            &ended["attempts"]
+        ),
+        (&json!("round 3 after 1"), &json!(3), &json!(3)),
+        "{ended}"
+    );
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_start_says_why() {
     let stack = three_platforms_with(RECIPES).await;
     let mut errors = Vec::new();
@@ -169,7 +198,7 @@ async fn what_cannot_start_says_why() {
         errors.push(ended["error"].as_str().unwrap().to_owned());
     }
     insta::assert_snapshot!(errors.join("\n"), @r"
-    there is no recipe `medum`; did you mean `medium`?; known: architectural, complex, count, greet, medium, simple, twice, two_steps
+    there is no recipe `medum`; did you mean `medium`?; known: architectural, complex, count, greet, medium, simple, tested, twice, two_steps
     recipe `greet`: it has no parameter `greetin`; did you mean `greeting`?
     recipe `greet`: step `name`: field `models`: expected a whole number from 1 to 16, but got 99
     a recipe reads texts only: leave images, files, sound and calls of tools out

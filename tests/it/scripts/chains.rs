@@ -89,6 +89,7 @@ impl Plan {
             on_failure: OnFailure::Fail,
             min_success: None,
             ends_early: false,
+            queue: None,
             needs: needs.iter().copied().map(name).collect(),
             waits_for: least.unwrap_or(needs.len()),
             dependents: Vec::new(),

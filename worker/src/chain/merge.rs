@@ -3,7 +3,7 @@
 use std::{borrow::Cow, ops::ControlFlow};
 
 use longshore_protocol::{
-    call::{Answer, ChatMessage, FinishReason, ReportedLimits, Role, Usage},
+    call::{Answer, ChatMessage, FinishReason, Role},
     chain::{
         Merge, MergeOf, StepRef,
         merge::{Choice, answers, choose},
@@ -82,22 +82,15 @@ fn chosen_answer(job: &Job, merge: &Merge, choice: Choice, outcomes: Vec<Outcome
     let mut progress = job.progress();
     progress.last_called =
         chosen.and_then(|chosen| chosen.platform.clone().zip(chosen.model.clone()));
+    let output = chosen.and_then(|chosen| chosen.output.clone());
     let answer = Answer {
-        output: chosen
-            .and_then(|chosen| chosen.output.clone())
-            .unwrap_or_default(),
         tool_calls: chosen
             .map(|chosen| chosen.tool_calls.clone())
             .unwrap_or_default(),
-        logprobs: None,
         finish_reason: chosen
             .and_then(|chosen| chosen.finish_reason)
             .unwrap_or(FinishReason::Stop),
-        usage: Usage::default(),
-        model: None,
-        response_id: None,
-        reported_cost: None,
-        room: ReportedLimits::default(),
+        ..Answer::without_call(output.unwrap_or_default())
     };
     progress.merged = Some(Box::new(Merged {
         by: merge.kind(),

@@ -5,7 +5,7 @@ use longshore_broker::StepPlan;
 use longshore_protocol::{
     chain::{ChainCap, ChainId, Document, Instance, OnComplete, OnFailure, StepName, StepRef},
     checkpoint::Checkpoint,
-    id::JobId,
+    id::{JobId, QueueName},
     money::Usd,
 };
 
@@ -55,6 +55,7 @@ impl Planner<'_> {
                     models: step.models.clone(),
                     merge: step.merge.clone(),
                     not_by: step.not_by.clone(),
+                    gate: step.gate.clone(),
                     escalate: step.on_failure == OnFailure::Escalate,
                     keeps_outcome: true,
                     parent: self.parent_of(&step.needs),
@@ -67,6 +68,7 @@ impl Planner<'_> {
                     on_failure: step.on_failure,
                     min_success: step.least_items(),
                     ends_early: step.ends_early,
+                    queue: step.gate.as_ref().map(|_| QueueName::of_gates()),
                     needs: step.needs.clone(),
                     waits_for: step.waits_for(),
                     dependents: dependents
@@ -119,6 +121,7 @@ impl Planner<'_> {
             on_failure: OnFailure::Fail,
             min_success: None,
             ends_early: false,
+            queue: None,
             needs: Vec::new(),
             waits_for: 0,
             dependents: Vec::new(),

@@ -48,7 +48,10 @@ pub(crate) fn job_record(
         model: last_called.map(|(_, model)| model.clone()),
         attempts: progress.checkpoint.attempts,
         prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
-        output: end.answer.map(|answer| answer.output.clone()),
+        output: match end.answer {
+            Some(answer) => Some(answer.output.clone()),
+            None => progress.gate.as_ref().map(|gate| gate.output.clone()),
+        },
         tool_calls: end
             .answer
             .map(|answer| answer.tool_calls.clone())
@@ -102,6 +105,10 @@ pub(crate) fn outcome(
             .recipe
             .as_ref()
             .map(|recipe| Box::new(recipe.outcome.clone())),
+        gate: progress
+            .gate
+            .as_ref()
+            .map(|gate| Box::new(gate.result.clone())),
     }
 }
 

@@ -22,7 +22,8 @@ local function send_instance(key, id, queue, instance)
     return
   end
   redis.call('HSET', key .. ':running', instance, job)
-  enqueue(queue, checkpoint, {'job', message})
+  local own_queue = record[7] or ''
+  enqueue(own_queue ~= '' and own_queue or queue, checkpoint, {'job', message})
 end
 
 -- Sends as many ready instances as `parallel` and DISPATCH_MAX allow; returns whether there may be more to send.

@@ -39,9 +39,10 @@ end
 -- The step of an instance.
 local function step_name(instance) return string.match(instance, '^[^/]+') end
 
--- {checkpoint, message, on_failure, min_success ('' = all items), dependents, ends_early} of a step, or false.
+-- {checkpoint, message, on_failure, min_success ('' = all items), dependents, ends_early, queue} of a step, or false.
 -- `dependents` is a text `NAME NAME! …`; `!` marks those that require the step to be completed. `ends_early` is '1' for a
--- step that ends with the item by which min_success have completed; '' or nil for all others.
+-- step that ends with the item by which min_success have completed; '' or nil for all others. `queue` is
+-- the queue of its jobs; '' or nil for that of the chain.
 -- The step `!` stands for the job that follows the chain.
 local function step_record(key, name)
   local packed = redis.call('HGET', key .. ':steps', name)

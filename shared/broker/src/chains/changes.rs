@@ -9,7 +9,7 @@ use longshore_protocol::{
     dead_letter::PreparedReplay,
     envelope::{ContentHash, MessageLimits},
     event::{DeadLetterRecord, Event},
-    id::JobId,
+    id::{JobId, QueueName},
     reply::ReplyTo,
     serialized::Serialized,
     string_enum,
@@ -237,7 +237,8 @@ impl Chains<'_> {
                             .map_or_else(String::new, |least| least.to_string()),
                     )
                     .arg(dependents.join(" "))
-                    .arg(flag(step.ends_early, "1"));
+                    .arg(flag(step.ends_early, "1"))
+                    .arg(step.queue.as_ref().map_or("", QueueName::as_str));
             }
             let reply: String = self.broker.run(&call).await?;
             if Fence::from_reply("chain_prepare", &reply)? == Fence::Lost {
@@ -471,6 +472,8 @@ pub struct StepPlan {
     pub waits_for: usize,
     /// The steps that need it, and whether they require that it completes.
     pub dependents: Vec<(StepName, bool)>,
+    /// The queue of its jobs; `None` = that of the chain.
+    pub queue: Option<QueueName>,
 }
 
 /// A chain to start.

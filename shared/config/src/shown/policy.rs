@@ -1,11 +1,13 @@
 //! Retry policies, routing, budgets, dead letters and recurring jobs, one line each.
 
 use longshore_policy::{
+    gates::Gate,
     limits::{Budget, BudgetScope, Calendar, QueueLimits},
     replay::ReplayRule,
     routing::{Category, Preference, Rule},
 };
 use longshore_protocol::{id::QueueName, platform::PlatformName};
+use longshore_settings::duration::format_duration;
 
 use crate::{Config, dead_letters::when_form, table::RawRetry};
 
@@ -232,4 +234,31 @@ pub(super) fn calendar(calendar: &Calendar) -> Vec<String> {
         words.push(format!("reset_at {}", calendar.reset_at.format("%H:%M")));
     }
     words
+}
+
+/// The gates, without the values of their variables.
+pub(crate) fn gates(config: &Config) -> Vec<(String, String)> {
+    let show = |gate: &Gate| {
+        let mut parts = vec![
+            gate.command.join(" "),
+            format!("in {}", gate.working_dir.display()),
+            format!("timeout {}", format_duration(gate.timeout)),
+            format!("max_output {}", gate.max_output),
+        ];
+        parts.extend(gate.max_memory.map(|most| format!("max_memory {most}")));
+        parts.extend(
+            gate.warnings
+                .as_ref()
+                .map(|pattern| format!("warnings {}", pattern.as_str())),
+        );
+        let names: Vec<&str> = gate.env.keys().map(String::as_str).collect();
+        if !names.is_empty() {
+            parts.push(format!("env {}", names.join(" ")));
+        }
+        parts.join(", ")
+    };
+    let gates = config.gates.iter();
+    gates
+        .map(|(name, gate)| (format!("gates.{name}"), show(gate)))
+        .collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    MergeOf, Models, NotBy, OnFailure, StepName, Work,
+    GateName, MergeOf, Models, NotBy, OnFailure, StepName, Work,
     faults::{Faults, Location},
     template::{OF_MANY, OF_ONE, Uses},
 };
@@ -31,6 +31,7 @@ pub(super) struct Draft {
     pub(super) work: Option<Work>,
     /// What its texts, its condition and its list read, each with the field for errors.
     pub(super) uses: Vec<(String, Uses)>,
+    pub(super) gate: Option<GateName>,
 }
 
 impl Draft {
@@ -53,6 +54,7 @@ impl Draft {
             ends_early: false,
             work: None,
             uses: Vec::new(),
+            gate: None,
         }
     }
 

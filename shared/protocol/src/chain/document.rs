@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 
 use serde_json::{Map, Value};
 
-use super::{ChainId, MergeOf, Models, NotBy, OnFailure, StepName};
+use super::{ChainId, GateName, MergeOf, Models, NotBy, OnFailure, StepName};
 use crate::{
     envelope::{ContentHash, Limit},
     money::Usd,
@@ -97,6 +97,8 @@ pub struct Step {
     pub min_success: Option<u32>,
     /// Whether it ends with the item by which enough have succeeded; the others are cancelled.
     pub ends_early: bool,
+    /// The gate whose command it runs, instead of a call to a model.
+    pub gate: Option<GateName>,
     pub work: Work,
 }
 

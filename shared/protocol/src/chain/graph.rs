@@ -92,6 +92,7 @@ fn label(step: &Step) -> String {
         step.not_by
             .as_ref()
             .map(|not_by| format!("not by the {not_by}")),
+        step.gate.as_ref().map(|gate| format!("gate {gate}")),
         step.when
             .as_ref()
             .map(|condition| format!("when {condition}")),

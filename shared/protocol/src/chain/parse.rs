@@ -9,6 +9,7 @@ use super::{
     ChainId, Document, OnComplete, OnFailure, Step, StepName,
     check::{self, Draft, Templates},
     faults::{BadChain, Faults, Location},
+    gate::{check_gate, gate_name, gate_work},
     models,
     several::{check_models, split_merge},
     template::Uses,
@@ -57,6 +58,7 @@ pub const STEP_FIELDS: &[&str] = &[
     "merge",
     "not_by",
     "min_success",
+    "gate",
 ];
 
 /// The highest `max_parallel` and `min_success`.
@@ -306,7 +308,16 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
         &location,
         members.take("min_success", |value| fields::whole(value, 1..=MOST)),
     );
-    let (work, mut uses) = work(&mut members, &location, limits, faults);
+    let has_gate = members.0.get("gate").is_some();
+    let gate = faults.kept(&location, members.take("gate", gate_name));
+    let (work, mut uses) = if has_gate {
+        let work = gate
+            .as_ref()
+            .and_then(|gate| gate_work(gate, &mut members, &location, faults));
+        (work, Vec::new())
+    } else {
+        work(&mut members, &location, limits, faults)
+    };
     for (field, expression) in [("when", &when), ("foreach", &foreach)] {
         if let Some(expression) = expression {
             let location = location.within(&format!("field `{field}`"));
@@ -338,7 +349,9 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
         ends_early: false,
         work,
         uses,
+        gate,
     };
+    check_gate(&draft, merge.is_some(), faults);
     check_models(&draft, &members, merge.as_ref(), faults);
     match merge {
         Some(merge) if draft.models.is_some() => {
@@ -364,6 +377,7 @@ fn finished(draft: Draft) -> Option<Step> {
         min_success: draft.min_success,
         ends_early: draft.ends_early,
         work,
+        gate: draft.gate,
     })
 }
 

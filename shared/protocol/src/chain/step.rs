@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ChainId, Instance, Merge, ModelName, Models, NotBy, StepName};
+use super::{ChainId, GateName, Instance, Merge, ModelName, Models, NotBy, StepName};
 use crate::{id::JobId, money::Usd};
 
 string_enum! {
@@ -89,6 +89,9 @@ pub struct StepRef {
     /// The URL that the chain's end is reported to, instead of a call to a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
+    /// The gate whose command it runs, instead of a call to a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateName>,
     /// Whether its texts read what only a recipe has.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reads_recipe: bool,
@@ -170,6 +173,7 @@ impl StepRef {
             last_round: None,
             recipes_around: 0,
             outer_caps: Vec::new(),
+            gate: None,
         }
     }
 

@@ -95,6 +95,7 @@ fn a_document_means_what_it_says() {
             not_by: None,
             min_success: None,
             ends_early: false,
+            gate: None,
             work: Work {
                 job: "{\"prompt\":\"Name three cities.\",\"type\":\"research\"}",
                 templated: false,
@@ -127,6 +128,7 @@ fn a_document_means_what_it_says() {
                 2,
             ),
             ends_early: false,
+            gate: None,
             work: Work {
                 job: "{\"prompt\":\"Describe {{ item }} ({{ index }}).\"}",
                 templated: true,
@@ -163,6 +165,7 @@ fn a_document_means_what_it_says() {
             not_by: None,
             min_success: None,
             ends_early: false,
+            gate: None,
             work: Work {
                 job: "{\"messages\":[{\"role\": \"user\", \"content\": \"{{ gathered | length }}\"}]}",
                 templated: true,
@@ -197,6 +200,7 @@ fn a_document_means_what_it_says() {
             not_by: None,
             min_success: None,
             ends_early: false,
+            gate: None,
             work: Work {
                 job: "{\"prompt\":\"{{ steps.research.summary }} {{ chain.name }}\",\"system\":\"You are strict.\"}",
                 templated: true,

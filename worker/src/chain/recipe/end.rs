@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use longshore_protocol::{
-    call::{Answer, FinishReason, ReportedLimits, Usage},
+    call::{Answer, FinishReason},
     chain::{ChainState, StepName, StepRef, template::steps_of_expression},
     checkpoint::Spent,
     outcome::{ChainOutcome, Outcome, RecipeOutcome},
@@ -126,9 +126,8 @@ async fn answer(run: Run<'_>, progress: &RecipeProgress, outcome: ChainOutcome) 
     }
     run.job.progress().last_called = outcome.platform.zip(outcome.model);
     ControlFlow::Continue(Answer {
-        output: outcome.output.unwrap_or_default(),
         finish_reason: outcome.finish_reason.unwrap_or(FinishReason::Stop),
-        ..without_call()
+        ..Answer::without_call(outcome.output.unwrap_or_default())
     })
 }
 
@@ -137,24 +136,8 @@ fn answer_of_step(run: Run<'_>, answered: Outcome) -> Answer {
     progress.last_called = answered.platform.zip(answered.model);
     progress.merged = answered.merged;
     Answer {
-        output: answered.output.unwrap_or_default(),
         tool_calls: answered.tool_calls,
         finish_reason: answered.finish_reason.unwrap_or(FinishReason::Stop),
-        ..without_call()
-    }
-}
-
-/// An answer for which the job itself called nobody.
-fn without_call() -> Answer {
-    Answer {
-        output: String::new(),
-        tool_calls: Vec::new(),
-        logprobs: None,
-        finish_reason: FinishReason::Stop,
-        usage: Usage::default(),
-        model: None,
-        response_id: None,
-        reported_cost: None,
-        room: ReportedLimits::default(),
+        ..Answer::without_call(answered.output.unwrap_or_default())
     }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use longshore_client::{ChainId, ChainState, ChainView, Client, JobId, StepName, StepState, Usd};
 use longshore_ledger::{ChainJobFilter, ChainRow, Figures, Ledger, StepRow};
 use longshore_protocol::{
-    chain::{MergeOf, Models, NotBy},
+    chain::{GateName, MergeOf, Models, NotBy},
     event::ChainRecord,
     state::JobState,
 };
@@ -74,6 +74,9 @@ pub(super) struct Conditions {
     /// Who may not answer it.
     #[serde(default)]
     pub(super) not_by: Option<NotBy>,
+    /// The gate whose command it runs.
+    #[serde(default)]
+    pub(super) gate: Option<GateName>,
 }
 
 /// Why a step, or an item of one, did not succeed.

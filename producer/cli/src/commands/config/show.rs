@@ -176,7 +176,7 @@ mod tests {
             &SettingsDocument {
                 file: config.source.map(|path| path.display().to_string()),
                 pushed,
-                settings: settings.into_iter().take(21).collect(),
+                settings: settings.into_iter().take(22).collect(),
             },
             origin,
             Width::UNLIMITED,
@@ -197,6 +197,7 @@ mod tests {
         listen                        off                       default
         migrate                       true                      default
         simulator_url                 off                       default
+        capabilities                                            default
         redis.username                none                      default
         redis.password_file           none                      default
         redis.ca_file                 public authorities        default

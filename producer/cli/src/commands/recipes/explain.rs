@@ -149,8 +149,11 @@ impl Explainer<'_> {
         rows.collect()
     }
 
-    /// Who a step would ask; `None` for a merge that needs no model.
+    /// Who a step would ask; `None` for a gate, and for a merge that needs no model.
     fn asked<'s>(&'s self, step: &'s Step) -> Option<Asked<'s>> {
+        if step.gate.is_some() {
+            return None;
+        }
         if step
             .merge
             .as_ref()

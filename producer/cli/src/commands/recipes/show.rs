@@ -126,6 +126,9 @@ fn described(step: &Step) -> String {
     if let Some(of) = &step.merge {
         words.push(format!("merges {} by {}", of.asked, of.merge.kind()));
     }
+    if let Some(gate) = &step.gate {
+        words.push(format!("runs the gate {gate}"));
+    }
     if words.is_empty() {
         words.push("asks one model".to_owned());
     }

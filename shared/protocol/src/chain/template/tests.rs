@@ -49,6 +49,7 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
         metadata: None,
         merged: None,
         recipe: None,
+        gate: None,
     }
 }
 

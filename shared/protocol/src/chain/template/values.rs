@@ -36,6 +36,7 @@ pub(in crate::chain) const OF_ONE: &[&str] = &[
     "model",
     "platform",
     "tokens",
+    "gate",
 ];
 
 /// The fields of an item of a fanned-out step.
@@ -54,6 +55,7 @@ const OF_AN_ITEM: &[&str] = &[
     "platform",
     "tokens",
     "index",
+    "gate",
 ];
 
 /// The fields of a fanned-out step.
@@ -214,6 +216,7 @@ impl Object for Context {
                     merged.map_or(&[][..], |merged| &merged.answers),
                 )))
             }
+            ("gate", Some(outcome)) => outcome.gate.as_ref().map(|gate| Value::from(Serde(gate))),
             ("state", None) => Some("running".into()),
             ("cost", Some(outcome)) => Some(outcome.cost_usd.to_string().into()),
             ("state", Some(outcome)) => Some(state(outcome).into()),

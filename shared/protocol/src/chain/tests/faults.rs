@@ -259,7 +259,7 @@ fn faults_of_a_step() {
         ),
         (
             r#"{"name":"b","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.outputs }}"}"#,
-            "step `a`: field `prompt`: `steps.b.outputs`: step `b` does not fan out; expected one of output, summary, json, code, blocks, answers, tool_calls, cost, state, ok, model, platform, tokens",
+            "step `a`: field `prompt`: `steps.b.outputs`: step `b` does not fan out; expected one of output, summary, json, code, blocks, answers, tool_calls, cost, state, ok, model, platform, tokens, gate",
         ),
         (
             r#"{"name":"b","foreach":"[1]","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.output }}"}"#,

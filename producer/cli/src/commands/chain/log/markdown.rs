@@ -150,6 +150,9 @@ fn step_facts(step: &StepStatus, chain: &ChainStatus) -> String {
     if let Some(not_by) = &conditions.not_by {
         lines.push(format!("- Not by: the {not_by}"));
     }
+    if let Some(gate) = &conditions.gate {
+        lines.push(format!("- Runs the gate: {}", code(gate.as_str())));
+    }
     if let Some(items) = step.items {
         lines.push(format!(
             "- Items: {}; {} ended, {} completed",
