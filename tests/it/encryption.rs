@@ -191,6 +191,12 @@ async fn what_is_stored_is_not_readable_without_the_key() {
     let spawning = json!({"prompt": "[[echo=[\"xylophone [[echo=quokka]]\"]]]", "spawn": true});
     stack.outcome(&only(&stack, &spawning).await).await.unwrap();
 
+    let mut by_recipe = marked_job();
+    by_recipe["recipe"] = json!("simple");
+    by_recipe.as_object_mut().unwrap().remove("system");
+    let answered = only(&stack, &by_recipe).await;
+    assert!(stack.outcome(&answered).await.unwrap().success);
+
     // Those of the command line.
     let submitted = cli(&stack, &["submit", "--prompt", "xylophone [[echo=quokka]]"]).await;
     assert!(submitted.contains("quokka"), "{submitted}");

@@ -1,7 +1,7 @@
 //! Jobs that recipes answer: one Redis command in, one outcome under the job's id, and every call of the recipe in the
 //! books.
 
-use longshore_protocol::id::JobId;
+use longshore_protocol::{chain::ChainId, id::JobId};
 use longshore_simulator::Faults;
 use longshore_tests::stack::{Stack, eventually};
 use serde_json::{Value, json};
@@ -154,6 +154,70 @@ async fn a_recipe_repeats_until_its_condition_holds() {
         )
     );
     stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_a_batch_may_name_recipes() {
+    let stack = three_platforms_with(RECIPES).await;
+    let tasks = [
+        json!({"prompt": "[[echo=Ada]]", "recipe": "greet"}),
+        json!({"prompt": "[[echo=plain]]"}),
+        json!({"prompt": "x", "recipe": "count", "repeat": {"until": "round == 2", "at_most": 2}}),
+    ];
+    stack
+        .write("tasks.json", &json!(tasks).to_string())
+        .unwrap();
+    let _worker = stack.worker().unwrap();
+    let arguments = [
+        "batch",
+        "tasks.json",
+        "--id",
+        "mixed",
+        "--output",
+        "out.json",
+    ];
+    let ran = stack.longshore(&arguments).await.unwrap();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let results = std::fs::read_to_string(stack.dir().join("out.json")).unwrap();
+    for expected in ["Hello Ada (1)", "plain", "after 1"] {
+        assert!(results.contains(expected), "{results}");
+    }
+    let batch = ChainId::parse("mixed").unwrap();
+    let batch = stack
+        .broker
+        .chains()
+        .outcome(&batch)
+        .await
+        .unwrap()
+        .unwrap();
+    let books = stack.books().await.unwrap();
+    books.balance();
+    // Three calls, one, and two rounds of two.
+    assert_eq!((books.invoice.len(), batch.attempts), (8, 8));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_a_project_may_name_recipes() {
+    let stack = three_platforms_with(RECIPES).await;
+    let tasks = "tasks:\n  - { id: one, goal: '[[echo=Ada]]', recipe: greet }\n  - { id: two, goal: '[[echo=x]]' }\n";
+    stack.write("tasks.yaml", tasks).unwrap();
+    let _worker = stack.worker().unwrap();
+    let ran = stack
+        .longshore(&["run", "--tasks", "tasks.yaml"])
+        .await
+        .unwrap();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let books = stack.books().await.unwrap();
+    books.balance();
+    assert_eq!(books.invoice.len(), 4, "three calls of the recipe, and one");
+    stack
+        .write("tasks.yaml", &tasks.replace("greet", "gret"))
+        .unwrap();
+    let ran = stack
+        .longshore(&["run", "--tasks", "tasks.yaml"])
+        .await
+        .unwrap();
+    assert!(ran.stderr.contains("did you mean `greet`?"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

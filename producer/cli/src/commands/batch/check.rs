@@ -136,8 +136,8 @@ impl TaskChecker<'_> {
                 )]);
             }
         }
-        // The task's own field overrides the option.
-        if !job.has("fallback") && !self.rules.fallback {
+        // The task's own field overrides the option, and a recipe decides about its calls itself.
+        if !job.has("fallback") && !self.rules.fallback && envelope.recipe.is_none() {
             job = job.fallback(false);
         }
         let message = job.to_json();
