@@ -22,7 +22,7 @@ local key, entry_id = chain_key(id), entry_id_of(queue, entry)
 local known = redis.call('HGET', key, 'hash')
 if known then
   redis.call('DEL', prepared)
-  -- The id is made of the receipt of the job. Since it started, only the recipe's definition can have changed.
+  -- The id is made of the job's entry id. Since the chain started, only the recipe's definition can have changed.
   if inputs ~= '' then return 'duplicate' end
   if known ~= hash then return 'conflict' end
   emit(drop_event)

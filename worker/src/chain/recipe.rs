@@ -67,6 +67,16 @@ impl Run<'_> {
         }
     }
 
+    /// Remembers that the chain has been retried for the job's last replay.
+    fn remember_replay(self, progress: RecipeProgress) {
+        let checkpoint = &mut self.job.progress().checkpoint;
+        let replays = checkpoint.replays;
+        checkpoint.recipe = Some(Box::new(RecipeProgress {
+            replays,
+            ..progress
+        }));
+    }
+
     async fn read(self, chain: &ChainId) -> Option<ChainOutcome> {
         retry_until_answered("read recipe", || self.context.broker.chains().read(chain)).await
     }
@@ -90,7 +100,11 @@ pub(crate) async fn run_recipe(
     };
     let is_replay = job.progress().checkpoint.replays > progress.replays;
     match run.read(&progress.chain).await {
-        Some(outcome) if !outcome.state.is_final() => run.wait(),
+        Some(outcome) if !outcome.state.is_final() => {
+            // A worker that died had retried it.
+            run.remember_replay(*progress);
+            run.wait()
+        }
         Some(outcome) if is_replay && outcome.state != ChainState::Completed => {
             retry(run, *progress, outcome).await
         }
@@ -113,11 +127,7 @@ async fn retry(run: Run<'_>, progress: RecipeProgress, outcome: ChainOutcome) ->
     })
     .await;
     record_replays(&retry, run.context).await;
-    let progress = RecipeProgress {
-        replays: run.job.progress().checkpoint.replays,
-        ..progress
-    };
-    run.job.progress().checkpoint.recipe = Some(Box::new(progress.clone()));
+    run.remember_replay(progress.clone());
     match retry.result {
         ChainRetried::Again(_) | ChainRetried::Running => run.wait(),
         ChainRetried::Unknown | ChainRetried::Nothing => end_round(run, &progress, outcome).await,

@@ -5,6 +5,7 @@ mod list;
 mod show;
 
 use clap::Subcommand;
+use longshore_protocol::recipe::{BadRecipeName, RecipeName};
 
 use crate::{
     error::{CommandError, Exit},
@@ -37,6 +38,6 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Exit, Comma
 }
 
 /// Parses a recipe's name.
-fn recipe_name(text: &str) -> Result<longshore_protocol::recipe::RecipeName, String> {
-    longshore_protocol::recipe::RecipeName::parse(text).map_err(|error| error.to_string())
+fn recipe_name(text: &str) -> Result<RecipeName, BadRecipeName> {
+    RecipeName::parse(text)
 }

@@ -11,12 +11,13 @@
 --   items     by instance: see put_item  ready    list of instances that may run when there is room
 --   lines     list of a batch's tasks that are not queued yet, see dispatch
 --   running   by instance: the job's id  ids      of a batch, by index: the id that the producer chose
---   contexts  by instance: its outcome, and what a recipe knows of its job (INPUTS)   failed   by instance: how it ended (`failed ID`, `cancelled ID`)
+--   contexts  by instance: its outcome   failed   by instance: how it ended (`failed ID`, `cancelled ID`)
 --   spent     by failed instance: what its job had spent, see count_spent
+-- The contexts of a recipe's chain also have INPUTS: what the recipe knows of its job.
 --
 -- Needs     events
--- Provides  CHAIN_PARTS, INPUTS, SPENT, chain_key, step_name, step_record, put_item, count_spent, emit_chain, expire_chain_cap,
---           keep_chain_cap
+-- Provides  CHAIN_PARTS, INPUTS, SPENT, chain_key, step_name, step_record, put_item, count_spent, emit_chain,
+--           expire_chain_cap, keep_chain_cap
 
 -- All keys of a chain, as suffixes of chain_key.
 local CHAIN_PARTS = {
@@ -41,8 +42,8 @@ local function step_name(instance) return string.match(instance, '^[^/]+') end
 
 -- {checkpoint, message, on_failure, min_success ('' = all items), dependents, ends_early, queue} of a step, or false.
 -- `dependents` is a text `NAME NAME! …`; `!` marks those that require the step to be completed. `ends_early` is '1' for a
--- step that ends with the item by which min_success have completed; '' or nil for all others. `queue` is
--- the queue of its jobs; '' or nil for that of the chain.
+-- step that ends with the item by which min_success have completed; '' or nil for all others. `queue` is the queue of its
+-- jobs; '' or nil for that of the chain.
 -- The step `!` stands for the job that follows the chain.
 local function step_record(key, name)
   local packed = redis.call('HGET', key .. ':steps', name)
