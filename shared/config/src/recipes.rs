@@ -28,7 +28,7 @@ pub(crate) fn recipes(
     add(r, own, limits, &mut recipes);
     // A call to a recipe that could not be read is no further fault.
     if r.problem_count() == problems_before {
-        for (name, fault) in recipes.check_calls(limits) {
+        for (name, fault) in recipes.check_calls() {
             let mut keys = own.0.iter().map(|(key, _)| key);
             let place = keys.find(|key| key.as_str() == name.as_str());
             let place = place.or(files.first());
@@ -43,10 +43,7 @@ fn read_file(r: &mut Reader<'_>, written: &Text, limits: &MessageLimits, recipes
     let Some(path) = r.resolve("recipe_files", Some(written), written.as_str()) else {
         return;
     };
-    let path = match r.path().parent() {
-        Some(directory) => directory.join(path),
-        None => Path::new(&path).to_owned(),
-    };
+    let path = r.beside(Path::new(&path));
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {

@@ -38,6 +38,8 @@ pub struct Recipe {
     pub is_shipped: bool,
     /// The chain, before the parameters are filled in.
     chain: Map<String, Value>,
+    /// The recipes that its steps call with the defaults of its parameters, each with the step.
+    calls: Vec<(StepName, RecipeName)>,
 }
 
 /// A parameter of a recipe.
@@ -171,17 +173,6 @@ impl Recipe {
             }
         }
     }
-
-    /// The recipes that its steps call, each with the step.
-    fn calls(&self, limits: &MessageLimits) -> Vec<(StepName, RecipeName)> {
-        let expanded = self.example(&Map::new(), limits);
-        let steps = expanded.map_or_else(|_| Vec::new(), |expanded| expanded.document.steps);
-        let calls = steps.into_iter().filter_map(|step| {
-            let call = step.work.recipe?;
-            Some((step.name, call.name))
-        });
-        calls.collect()
-    }
 }
 
 /// All recipes of a configuration, by name.
@@ -218,65 +209,60 @@ impl Recipes {
 
     /// What is wrong with the calls between recipes: unknown ones, circles, and more than [`MAX_NESTED`] levels. Each
     /// with the recipe that is at fault.
-    pub fn check_calls(&self, limits: &MessageLimits) -> Vec<(RecipeName, String)> {
-        let calls: BTreeMap<&RecipeName, Vec<(StepName, RecipeName)>> = self
-            .0
-            .iter()
-            .map(|(name, recipe)| (name, recipe.calls(limits)))
-            .collect();
+    pub fn check_calls(&self) -> Vec<(RecipeName, String)> {
         let mut faults = Vec::new();
-        for (name, called) in &calls {
-            for (step, callee) in called {
+        for (name, recipe) in &self.0 {
+            for (step, callee) in &recipe.calls {
                 if let Err(unknown) = self.find(callee) {
-                    faults.push(((*name).clone(), format!("step `{step}`: {unknown}")));
+                    faults.push((name.clone(), format!("step `{step}`: {unknown}")));
                 }
             }
-            let mut path = vec![(*name).clone()];
-            if let Some(fault) = deepest(&mut path, &calls, &mut BTreeSet::new()) {
-                faults.push(((*name).clone(), fault));
+            let mut path = vec![name.clone()];
+            if let Some(fault) = self.deepest(&mut path, &mut BTreeSet::new()) {
+                faults.push((name.clone(), fault));
             }
         }
         faults
     }
-}
 
-/// Follows the calls from the end of the path; says so if they lead back to its start, or too deep. `seen` are the recipes
-/// that were followed at the same depth before.
-fn deepest(
-    path: &mut Vec<RecipeName>,
-    calls: &BTreeMap<&RecipeName, Vec<(StepName, RecipeName)>>,
-    seen: &mut BTreeSet<(usize, RecipeName)>,
-) -> Option<String> {
-    let last = path.last()?.clone();
-    for (_, callee) in calls.get(&last).into_iter().flatten() {
-        let shown = |path: &[RecipeName]| {
-            let names: Vec<&str> = path
-                .iter()
-                .map(RecipeName::as_str)
-                .chain([callee.as_str()])
-                .collect();
-            names.join(" → ")
-        };
-        if path.first() == Some(callee) {
-            return Some(format!(
-                "recipes call one another in a circle: {}",
-                shown(path)
-            ));
-        }
-        if path.len() >= usize::try_from(MAX_NESTED).unwrap_or(usize::MAX) {
-            return Some(format!(
-                "recipes call one another more than {MAX_NESTED} deep: {}",
-                shown(path)
-            ));
-        }
-        if !path.contains(callee) && seen.insert((path.len(), callee.clone())) {
-            path.push(callee.clone());
-            let found = deepest(path, calls, seen);
-            path.pop();
-            if found.is_some() {
-                return found;
+    /// Follows the calls from the end of the path; says so if they lead back to its start, or too deep. `seen` are the recipes
+    /// that were followed at the same depth before.
+    fn deepest(
+        &self,
+        path: &mut Vec<RecipeName>,
+        seen: &mut BTreeSet<(usize, RecipeName)>,
+    ) -> Option<String> {
+        let last = self.get(path.last()?)?;
+        for (_, callee) in &last.calls {
+            let shown = |path: &[RecipeName]| {
+                let names: Vec<&str> = path
+                    .iter()
+                    .map(RecipeName::as_str)
+                    .chain([callee.as_str()])
+                    .collect();
+                names.join(" → ")
+            };
+            if path.first() == Some(callee) {
+                return Some(format!(
+                    "recipes call one another in a circle: {}",
+                    shown(path)
+                ));
+            }
+            if path.len() >= usize::try_from(MAX_NESTED).unwrap_or(usize::MAX) {
+                return Some(format!(
+                    "recipes call one another more than {MAX_NESTED} deep: {}",
+                    shown(path)
+                ));
+            }
+            if !path.contains(callee) && seen.insert((path.len(), callee.clone())) {
+                path.push(callee.clone());
+                let found = self.deepest(path, seen);
+                path.pop();
+                if found.is_some() {
+                    return found;
+                }
             }
         }
+        None
     }
-    None
 }

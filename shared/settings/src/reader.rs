@@ -100,6 +100,13 @@ impl<'a> Reader<'a> {
         &self.path
     }
 
+    /// A path that the file names; a relative one starts at the directory of the file.
+    pub fn beside(&self, path: &Path) -> PathBuf {
+        self.path
+            .parent()
+            .map_or_else(|| path.to_owned(), |directory| directory.join(path))
+    }
+
     /// Reads values of another file.
     pub fn within<T>(&mut self, path: &Path, read: impl FnOnce(&mut Self) -> T) -> T {
         let outer = std::mem::replace(&mut self.path, path.to_owned());

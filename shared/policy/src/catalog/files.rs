@@ -1,6 +1,6 @@
 //! Model files next to the configuration: `model_files`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use longshore_protocol::platform::PlatformName;
 use longshore_settings::{Reader, Text};
@@ -20,7 +20,7 @@ pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], written: &Text) -> Vec<M
     let Some(path) = r.value("model_files", written, &form) else {
         return Vec::new();
     };
-    let path = beside(r.path(), Path::new(&path));
+    let path = r.beside(Path::new(&path));
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {
@@ -38,12 +38,6 @@ pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], written: &Text) -> Vec<M
     r.within(&path, |r| {
         models::parts(r, names, &file.models.unwrap_or_default())
     })
-}
-
-fn beside(config: &Path, path: &Path) -> PathBuf {
-    config
-        .parent()
-        .map_or_else(|| path.to_owned(), |directory| directory.join(path))
 }
 
 fn price_file(

@@ -22,7 +22,7 @@ pub(super) enum Purpose {
     Check,
 }
 
-/// What stands for a text that only a job knows.
+/// The example value of a text that comes from the job.
 pub(super) const EXAMPLE: &str = "example";
 
 /// Fills in all texts that read nothing but `job`, `parameters` and `round`. A text that is one expression becomes its

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use longshore_protocol::{chain::StepName, envelope::MessageLimits, recipe::RecipeName};
+use longshore_protocol::{
+    chain::{Step, StepName},
+    envelope::MessageLimits,
+    recipe::RecipeName,
+};
 use longshore_settings::suggest::closest;
 use serde_json::{Map, Value};
 
-use super::{Parameter, Recipe};
+use super::{Parameter, Recipe, RecipeError};
 
 /// The fields of the chain that a recipe may have; the others come from the job.
 const CHAIN_FIELDS: &[&str] = &[
@@ -45,7 +49,7 @@ impl Recipe {
             ]);
         };
         let mut faults = unknown_fields(written, FIELDS);
-        let recipe = Self {
+        let mut recipe = Self {
             name,
             description: text(written, "description", &mut faults),
             parameters: parameters(written.get("parameters"), &mut faults),
@@ -57,34 +61,42 @@ impl Recipe {
             }),
             is_shipped: false,
             chain: chain_of(written),
+            calls: Vec::new(),
         };
-        if faults.is_empty() {
-            faults = recipe.faults(limits);
+        if !faults.is_empty() {
+            return Err(faults);
         }
-        if faults.is_empty() {
-            Ok(recipe)
-        } else {
-            Err(faults)
-        }
+        recipe.calls = recipe.checked_calls(limits)?;
+        Ok(recipe)
     }
 
-    /// What is wrong with the chain.
-    fn faults(&self, limits: &MessageLimits) -> Vec<String> {
-        let expanded = match self.example(&Map::new(), limits) {
-            Ok(expanded) => expanded,
-            Err(super::RecipeError::Chain { faults, .. }) => return faults,
-            Err(other) => return vec![other.to_string()],
-        };
-        let steps = &expanded.document.steps;
-        let unknown = self.answer.iter().filter(|answer| {
-            let found = steps.iter().find(|step| step.name == **answer);
-            found.is_none_or(longshore_protocol::chain::Step::has_items)
+    /// The recipes that the steps call, or what is wrong with the chain.
+    fn checked_calls(
+        &self,
+        limits: &MessageLimits,
+    ) -> Result<Vec<(StepName, RecipeName)>, Vec<String>> {
+        let expanded = self
+            .example(&Map::new(), limits)
+            .map_err(|error| match error {
+                RecipeError::Chain { faults, .. } => faults,
+                other => vec![other.to_string()],
+            })?;
+        let steps = expanded.document.steps;
+        if let Some(answer) = &self.answer
+            && steps
+                .iter()
+                .find(|step| step.name == *answer)
+                .is_none_or(Step::has_items)
+        {
+            return Err(vec![format!(
+                "`answer`: expected a step that does not fan out, but got `{answer}`"
+            )]);
+        }
+        let calls = steps.into_iter().filter_map(|step| {
+            let call = step.work.recipe?;
+            Some((step.name, call.name))
         });
-        unknown
-            .map(|answer| {
-                format!("`answer`: expected a step that does not fan out, but got `{answer}`")
-            })
-            .collect()
+        Ok(calls.collect())
     }
 }
 

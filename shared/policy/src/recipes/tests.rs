@@ -25,7 +25,7 @@ fn every_shipped_recipe_is_valid() {
     }
     let all = super::shipped();
     assert_eq!(all.iter().count(), shipped::texts().len());
-    assert_eq!(all.check_calls(&MessageLimits::default()), []);
+    assert_eq!(all.check_calls(), []);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn calls_must_end() {
         let written = json!({"steps": [{"name": "s", "prompt": "x", "recipe": callee}]});
         recipes.insert(read(name, &written).unwrap());
     }
-    let faults = recipes.check_calls(&MessageLimits::default());
+    let faults = recipes.check_calls();
     let faults: Vec<String> = faults
         .iter()
         .map(|(name, fault)| format!("{name}: {fault}"))

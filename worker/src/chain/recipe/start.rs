@@ -223,6 +223,7 @@ fn planner<'a>(
     last_round: Option<ChainId>,
 ) -> Planner<'a> {
     let now = run.context.clock.now();
+    let recipes = levels(run);
     let progress = run.job.progress();
     let received = progress.checkpoint.enqueued_at;
     let step = progress.checkpoint.step.as_deref();
@@ -240,7 +241,7 @@ fn planner<'a>(
         now,
         around: Around {
             parent: Some(progress.checkpoint.id.clone()),
-            recipes: step.map_or(0, |step| step.recipes_around).saturating_add(1),
+            recipes,
             caps: step.into_iter().flat_map(StepRef::caps).collect(),
             last_round,
         },
