@@ -7,6 +7,7 @@ mod kills;
 mod models;
 mod outcomes;
 mod recipes;
+mod validate;
 mod wide;
 
 use std::time::Duration;

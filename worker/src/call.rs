@@ -15,6 +15,7 @@ use longshore_policy::{
 };
 use longshore_protocol::{
     call::{Answer, Call, CallCost, CallError, ErrorClass, Usage, leave_out},
+    chain::{Extract, Merge},
     envelope::Envelope,
     event::AttemptRecord,
     money::Usd,
@@ -195,8 +196,18 @@ fn prepare_call(
         options: options.unwrap_or_default(),
         default_max_tokens: candidate.model.max_output_tokens,
         spawn: envelope.spawn,
+        extract: extract_of(job),
         timeout,
     })
+}
+
+/// The part that the answer to the call must have. The answer of a judge is the number of another answer.
+fn extract_of(job: &Job) -> Option<Extract> {
+    let progress = job.progress();
+    let step = progress.checkpoint.step.as_deref()?;
+    let merge = step.merge.as_ref().map(|of| &of.merge);
+    step.extract
+        .filter(|_| !matches!(merge, Some(Merge::BestOf { .. })))
 }
 
 /// Reports the result to the circuit and to the account's holds.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use longshore_broker::{Consumed, DeliveredEntry, Delivery, Fence};
 use longshore_protocol::{
+    chain::Validation,
     checkpoint::{Checkpoint, PastAttempt, Spent},
     encryption::{Keyring, UnopenedField},
     envelope::{Concurrency, Envelope, MessageLimits, RawMessage, reply_to},
@@ -65,6 +66,8 @@ pub(crate) struct Progress {
     pub(crate) authors: Option<Arc<Authors>>,
     /// What the step makes of the answers of several models.
     pub(crate) merged: Option<Box<Merged>>,
+    /// What the step says about the answer that it checks.
+    pub(crate) validation: Option<Box<Validation>>,
     /// How its recipe answered the job.
     pub(crate) recipe: Option<Box<RecipeResult>>,
     /// How the step's gate ended, and what its command printed.
@@ -112,6 +115,7 @@ impl Job {
                 last_called: None,
                 authors: None,
                 merged: None,
+                validation: None,
                 recipe: None,
                 gate: None,
                 has_reserved: false,

@@ -38,6 +38,7 @@ mod context;
 mod disposition;
 pub mod gate;
 mod job;
+mod json_schema;
 mod log;
 pub mod provider;
 mod trace;

@@ -28,9 +28,10 @@ const SUSPECT_CRASHES: u32 = 2;
 
 /// Runs a job until it has a disposition.
 pub(crate) async fn run_job(job: Arc<Job>, context: Arc<Context>) -> Disposition {
-    match run_stages(&job, &context).await {
+    let disposition = match run_stages(&job, &context).await {
         ControlFlow::Continue(disposition) | ControlFlow::Break(disposition) => disposition,
-    }
+    };
+    chain::or_for_a_person(&job, disposition)
 }
 
 /// Each round of the loop makes one attempt or waits for one. A stage that ends the run breaks.

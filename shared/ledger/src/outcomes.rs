@@ -71,6 +71,8 @@ impl FromRow<'_, PgRow> for OutcomeRow {
             merged: None,
             recipe: None,
             gate: None,
+            extracted: None,
+            validation: None,
         }))
     }
 }

@@ -40,6 +40,8 @@ pub struct Recipe {
     chain: Map<String, Value>,
     /// The recipes that its steps call with the defaults of its parameters, each with the step.
     calls: Vec<(StepName, RecipeName)>,
+    /// The last step that checks an answer: its validation is that of the job.
+    pub validated_by: Option<StepName>,
 }
 
 /// A parameter of a recipe.

@@ -15,7 +15,7 @@ pub use self::{
     params::{CallParams, Parameter, ReasoningEffort, asked_for, leave_out},
     tools::{FunctionCall, Tool, ToolCall, ToolChoice, ToolKind},
 };
-use crate::{id::AttemptId, money::Usd};
+use crate::{chain::Extract, id::AttemptId, money::Usd};
 
 /// A request to a provider: everything that a dialect needs to write it.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Call {
     pub default_max_tokens: u32,
     /// Whether the answer must be a list of jobs.
     pub spawn: bool,
+    /// The part that the answer must have.
+    pub extract: Option<Extract>,
     /// The time after which the attempt is cancelled.
     pub timeout: Duration,
 }

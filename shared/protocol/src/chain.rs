@@ -6,6 +6,7 @@
 mod check;
 pub mod code;
 mod document;
+mod extract;
 mod faults;
 mod gate;
 mod graph;
@@ -20,10 +21,12 @@ mod step;
 pub mod template;
 #[cfg(test)]
 mod tests;
+mod validate;
 mod work;
 
 pub use self::{
     document::{Document, OnComplete, Step, Work},
+    extract::{Extract, Extracted},
     faults::{BadChain, ChainFault},
     gate::{BadGateName, GateName, GateReason, GateResult},
     graph::{dot, mermaid},
@@ -32,6 +35,7 @@ pub use self::{
     parse::{FIELDS, MAX_STEPS, STEP_FIELDS, parse, parse_recipe},
     state::StepState,
     step::{ChainCap, MergeOf, OnFailure, StepRef},
+    validate::{Check, Validate, Validation, Verdict, pattern},
 };
 
 /// The error class of a step that was skipped because its condition was false.

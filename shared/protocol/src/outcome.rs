@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::{
     call::{FinishReason, ToolCall},
-    chain::{ChainId, ChainKind, ChainState, GateResult, Instance, MergeKind, StepName},
+    chain::{
+        ChainId, ChainKind, ChainState, Extracted, GateResult, Instance, MergeKind, StepName,
+        Validation,
+    },
     id::JobId,
     money::Usd,
     recipe::RecipeName,
@@ -70,6 +73,12 @@ pub struct Outcome {
     /// Of a job that a recipe answered; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Box<RecipeOutcome>>,
+    /// Of a step that takes a part out of its answer; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extracted: Option<Box<Extracted>>,
+    /// Of a step that checks an answer, and of a job whose recipe does; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Box<Validation>>,
 }
 
 /// How a recipe answered a job. The numbers of the outcome are those of all calls of all rounds.
@@ -168,6 +177,8 @@ impl Outcome {
             merged: None,
             recipe: None,
             gate: None,
+            extracted: None,
+            validation: None,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Jobs that recipes answer: one Redis command in, one outcome under the job's id, and every call of the recipe in the
 //! books.
 
+use std::path::Path;
+
 use longshore_protocol::{chain::ChainId, id::JobId};
-use longshore_simulator::Faults;
+use longshore_simulator::{Faults, Script};
 use longshore_tests::stack::{Stack, eventually};
 use serde_json::{Value, json};
 
-use super::models::{fail, three_platforms, three_platforms_with};
+use super::models::{fail, platforms_with, three_platforms_with};
 
 /// Recipes whose models say what their prompts ask them to say.
 const RECIPES: &str = r#"
@@ -83,25 +85,40 @@ async fn a_recipe_answers_the_job_under_its_own_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shipped_recipes_answer_with_every_model_in_the_outcome() {
-    let stack = three_platforms().await;
+    let stack = platforms_with(4, "").await;
+    let verdict = r#"
+rules:
+  - name: check
+    when: {prompt_contains: "<answer>\n"}
+    then: [{answer: '{"verdict": "approve", "score": 9, "reasons": [], "needs_human_review": false}'}]
+"#;
+    let verdict = Script::read(Path::new("script.yaml"), verdict).unwrap();
+    stack.simulator.set_script(verdict);
     let _worker = stack.worker().unwrap();
-    for (recipe, calls, answers) in [
-        ("simple", 1, 1),
-        ("medium", 4, 2),
-        ("complex", 5, 2),
-        ("architectural", 4, 3),
+    for (recipe, answers, merges, validators) in [
+        ("simple", 1, 0, 0),
+        ("medium", 2, 1, 1),
+        ("complex", 2, 1, 2),
+        ("architectural", 4, 1, 0),
     ] {
         let job = json!({"recipe": recipe, "prompt": "Name a colour.", "keep_result": true});
         let job = enqueue(&stack, &job).await;
         let ended = outcome(&stack, &job).await;
         assert_eq!(ended["state"], "completed", "{recipe}: {ended}");
-        assert_eq!(ended["attempts"], calls, "{recipe}: {ended}");
+        assert_eq!(
+            ended["attempts"],
+            answers + merges + validators,
+            "{recipe}: {ended}"
+        );
         let merged = ended.pointer("/merged/answers").unwrap();
         assert_eq!(merged.as_array().unwrap().len(), answers, "{recipe}");
+        let verdict = ended.pointer("/validation/verdict");
+        let approved = json!("approve");
+        assert_eq!(verdict, (validators > 0).then_some(&approved), "{recipe}");
     }
     let books = stack.books().await.unwrap();
     books.balance();
-    assert_eq!(books.invoice.len(), 14);
+    assert_eq!(books.invoice.len(), 15);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,13 +10,7 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use crate::{blocking, provider::shorten};
-
-/// How many violations of a schema an error lists.
-const LISTED_VIOLATIONS: usize = 3;
-
-/// The most values of a schema: each may become a part of the validator.
-const MOST_SCHEMA_VALUES: usize = 20_000;
+use crate::{blocking, json_schema, provider::shorten};
 
 /// The form that an answer must have.
 pub(super) enum AnswerForm {
@@ -62,6 +56,10 @@ impl AnswerForm {
         if call.spawn {
             spawned(&answer.output, limits).map_err(|fault| unusable_answer(&answer, &fault))?;
         }
+        if let Some(extract) = call.extract.filter(|_| is_due) {
+            let found = extract.find(&answer.output);
+            found.map_err(|fault| unusable_answer(&answer, &fault))?;
+        }
         Ok(answer)
     }
 }
@@ -81,33 +79,12 @@ fn schema_of(call: &Call) -> Result<Option<&Value>, CallError> {
     }
     let schema = call.params.json_schema();
     let schema = schema.ok_or_else(|| bad_schema(&"`json_schema.schema` is missing"))?;
-    let values = count_values(schema, MOST_SCHEMA_VALUES);
-    if values > MOST_SCHEMA_VALUES {
-        let fault = format!("it has more than {MOST_SCHEMA_VALUES} values");
-        return Err(bad_schema(&fault));
-    }
+    json_schema::check_size(schema).map_err(|fault| bad_schema(&fault))?;
     Ok(Some(schema))
 }
 
-/// The number of values in a JSON document, counted until there are more than `most`.
-fn count_values(value: &Value, most: usize) -> usize {
-    let children: Box<dyn Iterator<Item = &Value>> = match value {
-        Value::Array(items) => Box::new(items.iter()),
-        Value::Object(members) => Box::new(members.values()),
-        _ => return 1,
-    };
-    let mut count = 1;
-    for child in children {
-        if count > most {
-            break;
-        }
-        count += count_values(child, most);
-    }
-    count
-}
-
 fn compile(schema: &Value) -> Result<Validator, CallError> {
-    jsonschema::validator_for(schema).map_err(|error| bad_schema(&error))
+    json_schema::compile(schema).map_err(|error| bad_schema(&error))
 }
 
 fn bad_schema(why: &dyn fmt::Display) -> CallError {
@@ -123,15 +100,7 @@ fn check_form(form: &AnswerForm, answer: &Answer) -> Result<(), CallError> {
         .map_err(|error| unusable_answer(answer, &format!("not JSON: {error}")))?;
     match form {
         AnswerForm::Schema(validator) => {
-            let violations: Vec<String> = validator
-                .iter_errors(&value)
-                .take(LISTED_VIOLATIONS)
-                // The path and what is expected there, without the value, which may be long.
-                .map(|error| match error.instance_path().as_str() {
-                    "" => error.masked().to_string(),
-                    path => format!("{path}: {}", error.masked()),
-                })
-                .collect();
+            let violations = json_schema::violations(validator, &value);
             if violations.is_empty() {
                 return Ok(());
             }

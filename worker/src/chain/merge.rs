@@ -1,9 +1,9 @@
 //! Merges the answers of several models: chooses one, or asks a model to judge or to combine them.
 
-use std::{borrow::Cow, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use longshore_protocol::{
-    call::{Answer, ChatMessage, FinishReason, Role},
+    call::{Answer, FinishReason},
     chain::{
         Merge, MergeOf, StepRef,
         merge::{Choice, answers, choose},
@@ -13,7 +13,11 @@ use longshore_protocol::{
 };
 use serde_json::{Value, json};
 
-use super::scope::load_items;
+use super::{
+    question::{about_answers, verdict_format, with_text},
+    scope::load_items,
+    validate::{is_validator, judged, verdict_of_several},
+};
 use crate::{
     context::Context,
     disposition::{Discard, Disposition, Stage},
@@ -39,6 +43,9 @@ pub(super) async fn begin_merge(
     context: &Context,
 ) -> Stage<MergeStep> {
     let outcomes = load_items(step, &of.asked, context).await?;
+    if of.merge == Merge::Verdicts {
+        return verdict(job, step, outcomes);
+    }
     let choice = match choose(&of.merge, &outcomes) {
         Some(choice) => choice,
         None => match answers(&outcomes).collect::<Vec<_>>().as_slice() {
@@ -61,6 +68,16 @@ pub(super) async fn begin_merge(
             ControlFlow::Break(Discard::new(NOTHING_TO_MERGE, error).into())
         }
     }
+}
+
+/// One verdict of those of several validators.
+fn verdict(job: &Job, step: &StepRef, outcomes: Vec<Outcome>) -> Stage<MergeStep> {
+    let why = failures(&outcomes);
+    let Some(answer) = verdict_of_several(job, outcomes) else {
+        let error = format!("step `{}`: no validator gave a verdict{why}", step.name);
+        return ControlFlow::Break(Discard::new(NOTHING_TO_MERGE, error).into());
+    };
+    ControlFlow::Continue(MergeStep::Chosen(Box::new(answer)))
 }
 
 /// The errors of the models, for people.
@@ -111,28 +128,11 @@ pub(super) fn question(
 ) -> Envelope {
     let numbered = || (1..).zip(answers(&outcomes));
     let count = numbered().count();
-    let texts = envelope.messages.iter().map(ChatMessage::text);
-    let task: Vec<String> = texts.map(Cow::into_owned).collect();
-    let mut prompt = format!("<task>\n{}\n</task>\n", task.join("\n\n"));
-    for (number, (_, answer)) in numbered() {
-        prompt.push_str("\n<answer number=\"");
-        prompt.push_str(&number.to_string());
-        prompt.push_str("\">\n");
-        prompt.push_str(answer);
-        prompt.push_str("\n</answer>\n");
-    }
-    let mut asking = envelope;
+    let answers = numbered().map(|(number, (_, answer))| (Some(number), answer));
+    let mut asking = about_answers(envelope, instructions(merge), answers);
     if matches!(merge, Merge::BestOf { .. }) {
-        asking.params.response_format = Some(verdict_format(count));
+        asking.params.response_format = Some(format_of_judge(count));
     }
-    let system = instructions(merge);
-    asking.system = Some(match asking.system.take() {
-        Some(of_task) => {
-            format!("{system}\n\nThe task was given with these instructions:\n{of_task}")
-        }
-        None => system,
-    });
-    asking.messages = vec![ChatMessage::new(Role::User, prompt)];
     let mut progress = job.progress();
     progress.merged = Some(Box::new(Merged {
         by: merge.kind(),
@@ -155,27 +155,29 @@ fn instructions(merge: &Merge) -> String {
     let (words, text) = match merge {
         Merge::Synthesize { instructions } => (COMBINE, instructions.as_deref()),
         Merge::BestOf { rubric } => (JUDGE, rubric.as_deref()),
-        Merge::First | Merge::Longest | Merge::Code | Merge::Vote { .. } => (JUDGE, None),
+        Merge::First | Merge::Longest | Merge::Code | Merge::Vote { .. } | Merge::Verdicts => {
+            (JUDGE, None)
+        }
     };
-    text.map_or_else(|| words.to_owned(), |text| format!("{words}\n\n{text}"))
+    with_text(words, text)
 }
 
 /// The form of a judge's answer.
-fn verdict_format(count: usize) -> Value {
-    json!({"type": "json_schema", "json_schema": {"name": "verdict", "schema": {
-        "type": "object",
-        "properties": {
-            "best": {"type": "integer", "minimum": 1, "maximum": count},
-            "scores": {"type": "array", "items": {"type": "number"}, "minItems": count, "maxItems": count},
-            "reason": {"type": "string"},
-        },
-        "required": ["best", "scores", "reason"],
-        "additionalProperties": false,
-    }}})
+fn format_of_judge(count: usize) -> Value {
+    verdict_format(&json!({
+        "best": {"type": "integer", "minimum": 1, "maximum": count},
+        "scores": {"type": "array", "items": {"type": "number"}, "minItems": count, "maxItems": count},
+        "reason": {"type": "string"},
+    }))
 }
 
-/// The disposition of a job that a model answered. The answer of a judge is replaced by the one that it chose.
+/// The disposition of a job that a model answered. The answer of a judge is replaced by the one that it chose, that of a
+/// validator by its verdict.
 pub(crate) fn answered(job: &Job, mut answer: Answer) -> Disposition {
+    let step = job.progress().checkpoint.step.clone();
+    if step.as_deref().is_some_and(is_validator) {
+        return judged(job, answer);
+    }
     let mut progress = job.progress();
     let is_judge = progress.checkpoint.step.as_ref().is_some_and(|step| {
         let of = step.merge.as_ref();

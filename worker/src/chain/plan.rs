@@ -56,6 +56,8 @@ impl Planner<'_> {
                     merge: step.merge.clone(),
                     not_by: step.not_by.clone(),
                     gate: step.gate.clone(),
+                    extract: step.extract,
+                    validate: step.validate.clone().map(Box::new),
                     escalate: step.on_failure == OnFailure::Escalate,
                     keeps_outcome: true,
                     parent: self.parent_of(&step.needs),

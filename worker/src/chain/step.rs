@@ -18,6 +18,7 @@ use super::{
     authors::Authors,
     merge::{MergeStep, begin_merge, question},
     scope::load_scope,
+    validate::{begin_validation, checked_answer, is_validator},
 };
 use crate::{
     backoff::retry_until_answered,
@@ -66,7 +67,8 @@ pub(crate) async fn prepare(
 ) -> Stage<Option<Envelope>> {
     // An item of a list does not evaluate the condition again.
     let condition = step.when.as_ref().filter(|_| step.index.is_none());
-    let reads = step.templated || condition.is_some() || step.not_by.is_some();
+    let reads =
+        step.templated || condition.is_some() || step.not_by.is_some() || step.validate.is_some();
     if !reads && !step.is_to_fan_out() && step.merge.is_none() {
         return ControlFlow::Continue(None);
     }
@@ -74,6 +76,8 @@ pub(crate) async fn prepare(
     if let Some(not_by) = &step.not_by {
         job.progress().authors = Some(Arc::new(Authors::of(not_by, &scope)));
     }
+    let to_check = step.validate.as_deref().filter(|_| is_validator(step));
+    let checked = to_check.and_then(|validate| checked_answer(validate, &scope));
     let condition = condition.cloned();
     let (templates, unrendered) = (step.clone(), envelope.clone());
     let evaluated = blocking::TEMPLATES
@@ -120,6 +124,13 @@ pub(crate) async fn prepare(
                 Some(question(job, &of.merge, envelope, outcomes))
             }
         },
+    };
+    let rendered = match to_check {
+        None => rendered,
+        Some(validate) => {
+            let envelope = rendered.unwrap_or_else(|| envelope.clone());
+            Some(begin_validation(job, validate, checked, envelope).await?)
+        }
     };
     if let Some(rendered) = &rendered {
         check_size(step, rendered, context).or_dispose()?;

@@ -36,6 +36,7 @@ pub(crate) fn call() -> Call {
         options: serde_json::Map::new(),
         default_max_tokens: 4096,
         spawn: false,
+        extract: None,
         timeout: Duration::from_secs(5),
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_protocol::{
     call::Answer,
+    chain::Extracted,
     dead_letter::{DeadLetter, StoredMessage},
     encryption::{Content, Keyring},
     envelope::Envelope,
@@ -109,7 +110,21 @@ pub(crate) fn outcome(
             .gate
             .as_ref()
             .map(|gate| Box::new(gate.result.clone())),
+        extracted: extracted(record, progress).map(Box::new),
+        validation: progress
+            .validation
+            .clone()
+            .filter(|_| record.state == JobState::Completed),
     }
+}
+
+/// The part of the answer that the step asks for. Its call, or those of the models whose answers it merges, made sure that
+/// it is there.
+fn extracted(record: &JobRecord, progress: &Progress) -> Option<Extracted> {
+    let step = progress.checkpoint.step.as_deref()?;
+    let output = record.output.as_deref()?;
+    let is_answer = record.state == JobState::Completed;
+    step.extract.filter(|_| is_answer)?.find(output).ok()
 }
 
 /// The dead letter of a job that is given up.

@@ -62,19 +62,24 @@ impl Recipe {
             is_shipped: false,
             chain: chain_of(written),
             calls: Vec::new(),
+            validated_by: None,
         };
         if !faults.is_empty() {
             return Err(faults);
         }
-        recipe.calls = recipe.checked_calls(limits)?;
+        let steps = recipe.checked_steps(limits)?;
+        let mut validating = steps.iter().filter(|step| step.is_validation());
+        recipe.validated_by = validating.next_back().map(|step| step.name.clone());
+        let calls = steps.into_iter().filter_map(|step| {
+            let call = step.work.recipe?;
+            Some((step.name, call.name))
+        });
+        recipe.calls = calls.collect();
         Ok(recipe)
     }
 
-    /// The recipes that the steps call, or what is wrong with the chain.
-    fn checked_calls(
-        &self,
-        limits: &MessageLimits,
-    ) -> Result<Vec<(StepName, RecipeName)>, Vec<String>> {
+    /// The steps with the defaults of the parameters, or what is wrong with the chain.
+    fn checked_steps(&self, limits: &MessageLimits) -> Result<Vec<Step>, Vec<String>> {
         let expanded = self
             .example(&Map::new(), limits)
             .map_err(|error| match error {
@@ -92,11 +97,7 @@ impl Recipe {
                 "`answer`: expected a step that does not fan out, but got `{answer}`"
             )]);
         }
-        let calls = steps.into_iter().filter_map(|step| {
-            let call = step.work.recipe?;
-            Some((step.name, call.name))
-        });
-        Ok(calls.collect())
+        Ok(steps)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    GateName, MergeOf, Models, NotBy, OnFailure, StepName, Work,
+    Extract, GateName, MergeOf, Models, NotBy, OnFailure, StepName, Validate, Work,
     faults::{Faults, Location},
     template::{OF_MANY, OF_ONE, Uses},
 };
@@ -32,6 +32,8 @@ pub(super) struct Draft {
     /// What its texts, its condition and its list read, each with the field for errors.
     pub(super) uses: Vec<(String, Uses)>,
     pub(super) gate: Option<GateName>,
+    pub(super) extract: Option<Extract>,
+    pub(super) validate: Option<Validate>,
 }
 
 impl Draft {
@@ -55,6 +57,8 @@ impl Draft {
             work: None,
             uses: Vec::new(),
             gate: None,
+            extract: None,
+            validate: None,
         }
     }
 
@@ -188,7 +192,7 @@ impl<'a> Graph<'a> {
                 );
             } else if let Some(at) = self.by_name.get(need) {
                 found.insert(*at);
-            } else if self.has_all_names() {
+            } else if self.has_all_names() && !is_checked(step, need) {
                 let near = self.near(need);
                 faults.add(
                     &step.location,
@@ -381,6 +385,12 @@ impl<'a> Graph<'a> {
             );
         }
     }
+}
+
+/// Whether `validate` names the step. That field reports it if it is unknown.
+fn is_checked(step: &Draft, need: &StepName) -> bool {
+    let validate = step.validate.as_ref();
+    validate.is_some_and(|validate| validate.of == *need)
 }
 
 fn check_spawn(step: &Draft, faults: &mut Faults) {

@@ -1,10 +1,10 @@
 //! Code in the answers of models: fenced blocks with their language and the name of their file.
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A fenced block of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeBlock {
     /// The first word behind the fence, in lower case; absent if there is none.
     pub language: Option<String>,

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 
 use serde_json::{Map, Value};
 
-use super::{ChainId, GateName, MergeOf, Models, NotBy, OnFailure, StepName};
+use super::{
+    ChainId, Extract, GateName, Merge, MergeOf, Models, NotBy, OnFailure, StepName, Validate,
+};
 use crate::{
     envelope::{ContentHash, Limit},
     money::Usd,
@@ -99,6 +101,10 @@ pub struct Step {
     pub ends_early: bool,
     /// The gate whose command it runs, instead of a call to a model.
     pub gate: Option<GateName>,
+    /// The part of its answer that it asks for.
+    pub extract: Option<Extract>,
+    /// How it checks the answer of another step.
+    pub validate: Option<Validate>,
     pub work: Work,
 }
 
@@ -118,6 +124,12 @@ impl Step {
     /// Whether it runs once for each item of a list or for each of several models.
     pub fn has_items(&self) -> bool {
         self.foreach.is_some() || self.models.is_some()
+    }
+
+    /// Whether its answer is the one verdict on another answer.
+    pub fn is_validation(&self) -> bool {
+        let merges_verdicts = self.merge.as_ref().map(|of| &of.merge) == Some(&Merge::Verdicts);
+        merges_verdicts || (self.validate.is_some() && self.models.is_none())
     }
 
     /// How many needs the step waits for.

@@ -3,17 +3,16 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{
     OnFailure, Work,
     check::Draft,
     faults::{Faults, Location},
+    work::work_without_call,
 };
 use crate::envelope::{
     MalformedCode,
     fields::{Fields, Input, Read},
-    objects,
 };
 
 /// The longest name of a gate.
@@ -113,33 +112,8 @@ pub(super) fn gate_work(
     location: &Location,
     faults: &mut Faults,
 ) -> Option<Work> {
-    let faults_before = faults.count();
-    let metadata = faults.kept(location, members.take("metadata", objects::metadata));
-    for (name, _) in members.0.iter() {
-        faults.add(location, beside_gate(name));
-    }
-    if faults.count() > faults_before {
-        return None;
-    }
-    // A job that no model answers still needs a valid message.
-    let mut job = Map::new();
-    job.insert("type".to_owned(), TYPE.into());
-    job.insert(
-        "prompt".to_owned(),
-        format!("Run the gate `{gate}`.").into(),
-    );
-    if let Some(metadata) = metadata {
-        job.insert("metadata".to_owned(), Value::Object(metadata));
-    }
-    Some(Work {
-        job: Value::Object(job).to_string(),
-        templated: false,
-        spawns: false,
-        recipe: None,
-        reads: Vec::new(),
-        reads_recipe: false,
-        reads_last: Vec::new(),
-    })
+    let prompt = format!("Run the gate `{gate}`.");
+    work_without_call((TYPE, &prompt), members, location, faults, beside_gate)
 }
 
 /// Checks the fields of the step beside `gate`.
@@ -152,6 +126,7 @@ pub(super) fn check_gate(draft: &Draft, has_merge: bool, faults: &mut Faults) {
         ("models", draft.models.is_some()),
         ("merge", has_merge),
         ("not_by", draft.not_by.is_some()),
+        ("extract", draft.extract.is_some()),
     ];
     for (field, _) in beside.into_iter().filter(|(_, is_set)| *is_set) {
         faults.add(&draft.location, beside_gate(field));

@@ -93,6 +93,10 @@ fn label(step: &Step) -> String {
             .as_ref()
             .map(|not_by| format!("not by the {not_by}")),
         step.gate.as_ref().map(|gate| format!("gate {gate}")),
+        step.validate
+            .as_ref()
+            .map(|validate| format!("checks {}", validate.of)),
+        step.extract.map(|part| format!("gives {part}")),
         step.when
             .as_ref()
             .map(|condition| format!("when {condition}")),

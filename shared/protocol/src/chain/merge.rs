@@ -16,7 +16,7 @@ pub struct Choice {
     pub explanation: String,
 }
 
-/// Chooses among the outcomes of several models. `None` for a merge that asks a model. An error says why no answer
+/// Chooses among the outcomes of several models. `None` for a merge that makes a new answer. An error says why no answer
 /// fits.
 pub fn choose(merge: &Merge, outcomes: &[Outcome]) -> Option<Result<Choice, String>> {
     let answers: Vec<(usize, &str)> = answers(outcomes).collect();
@@ -43,7 +43,7 @@ pub fn choose(merge: &Merge, outcomes: &[Outcome]) -> Option<Result<Choice, Stri
             }
         }
         Merge::Vote { field } => vote(&answers, field.as_deref()),
-        Merge::BestOf { .. } | Merge::Synthesize { .. } => return None,
+        Merge::BestOf { .. } | Merge::Synthesize { .. } | Merge::Verdicts => return None,
     })
 }
 

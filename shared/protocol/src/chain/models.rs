@@ -110,6 +110,8 @@ pub enum Merge {
         /// What is to be observed.
         instructions: Option<String>,
     },
+    /// One verdict made of those of several validators. A step with `validate` and `models` has it.
+    Verdicts,
 }
 
 string_enum! {
@@ -121,6 +123,7 @@ string_enum! {
         Vote = "vote",
         BestOf = "best_of",
         Synthesize = "synthesize",
+        Verdicts = "verdicts",
     }
 }
 
@@ -133,6 +136,7 @@ impl Merge {
             Self::Vote { .. } => MergeKind::Vote,
             Self::BestOf { .. } => MergeKind::BestOf,
             Self::Synthesize { .. } => MergeKind::Synthesize,
+            Self::Verdicts => MergeKind::Verdicts,
         }
     }
 
@@ -302,6 +306,7 @@ impl MergeTexts {
             MergeKind::Synthesize => Merge::Synthesize {
                 instructions: self.instructions.take(),
             },
+            MergeKind::Verdicts => Merge::Verdicts,
         };
         let left_over = match self {
             Self { field: Some(_), .. } => "field",
@@ -333,10 +338,12 @@ fn not_of_kind(name: &str, kind: MergeKind) -> Problem {
 
 fn kind(input: Input<'_>, expected: &str) -> Read<MergeKind> {
     MergeKind::from_name(&input.text(expected)?)
+        // Only `validate` makes verdicts.
+        .filter(|kind| *kind != MergeKind::Verdicts)
         .ok_or_else(|| input.is_not(MalformedCode::BadValue, expected))
 }
 
-fn long_text(members: &mut Fields<'_>, name: &str) -> Read<Option<String>> {
+pub(super) fn long_text(members: &mut Fields<'_>, name: &str) -> Read<Option<String>> {
     let Some(input) = members.0.remove(name) else {
         return Ok(None);
     };

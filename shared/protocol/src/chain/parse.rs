@@ -6,13 +6,15 @@ use serde_json::{Map, Value, value::RawValue};
 use url::Url;
 
 use super::{
-    ChainId, Document, OnComplete, OnFailure, Step, StepName,
+    ChainId, Document, Merge, OnComplete, OnFailure, Step, StepName, Validate,
     check::{self, Draft, Templates},
+    extract::extract,
     faults::{BadChain, Faults, Location},
     gate::{check_gate, gate_name, gate_work},
     models,
     several::{check_models, split_merge},
     template::Uses,
+    validate::{self, check_validate, validate_work},
     work::{of_expression, with_reads, work},
 };
 use crate::{
@@ -59,6 +61,8 @@ pub const STEP_FIELDS: &[&str] = &[
     "not_by",
     "min_success",
     "gate",
+    "extract",
+    "validate",
 ];
 
 /// The highest `max_parallel` and `min_success`.
@@ -310,10 +314,24 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
     );
     let has_gate = members.0.get("gate").is_some();
     let gate = faults.kept(&location, members.take("gate", gate_name));
+    let extract = faults.kept(&location, members.take("extract", extract));
+    let asks_a_model = validate::asks_a_model(&members);
+    let has_validate = members.0.get("validate").is_some();
+    let validate = faults
+        .kept(&location, members.take("validate", validate::validate))
+        .map(|validate| Validate {
+            asks_a_model,
+            ..validate
+        });
     let (work, mut uses) = if has_gate {
         let work = gate
             .as_ref()
             .and_then(|gate| gate_work(gate, &mut members, &location, faults));
+        (work, Vec::new())
+    } else if has_validate && !asks_a_model {
+        let work = validate
+            .as_ref()
+            .and_then(|validate| validate_work(validate, &mut members, &location, faults));
         (work, Vec::new())
     } else {
         work(&mut members, &location, limits, faults)
@@ -326,6 +344,12 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
     }
     if let Some(not_by) = &not_by {
         uses.push(("field `not_by`".to_owned(), Uses::of_steps(&not_by.steps)));
+    }
+    if let Some(validate) = &validate {
+        uses.push(("field `validate`".to_owned(), Uses::of_answer(&validate.of)));
+        if !needs.contains(&validate.of) {
+            needs.push(validate.of.clone());
+        }
     }
     if let Some(gather) = &gather
         && !needs.contains(gather)
@@ -350,15 +374,26 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
         work,
         uses,
         gate,
+        extract,
+        validate,
     };
     check_gate(&draft, merge.is_some(), faults);
+    check_validate(&draft, &members, merge.is_some(), faults);
     check_models(&draft, &members, merge.as_ref(), faults);
-    match merge {
+    match merge.or_else(|| merge_of_verdicts(&draft)) {
         Some(merge) if draft.models.is_some() => {
             split_merge(draft, &members, merge, limits, faults)
         }
         _ => vec![draft],
     }
+}
+
+/// The merge of a step that asks several models for verdicts.
+fn merge_of_verdicts(draft: &Draft) -> Option<models::MergeField<'static>> {
+    draft.validate.as_ref().map(|_| models::MergeField {
+        merge: Merge::Verdicts,
+        judge: None,
+    })
 }
 
 /// Builds the step from a draft without errors.
@@ -378,6 +413,8 @@ fn finished(draft: Draft) -> Option<Step> {
         ends_early: draft.ends_early,
         work,
         gate: draft.gate,
+        extract: draft.extract,
+        validate: draft.validate,
     })
 }
 

@@ -139,6 +139,7 @@ pub(super) fn split_merge(
         .iter()
         .filter(|(field, _)| field == "field `when`");
     merging.uses.extend(of_condition.cloned());
+    merging.extract = asking.extract;
     let ends_early = merge == Merge::First;
     merging.merge = Some(MergeOf {
         asked: asked.clone(),

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ChainId, GateName, Instance, Merge, ModelName, Models, NotBy, StepName};
+use super::{
+    ChainId, Extract, GateName, Instance, Merge, ModelName, Models, NotBy, StepName, Validate,
+};
 use crate::{id::JobId, money::Usd};
 
 string_enum! {
@@ -107,6 +109,12 @@ pub struct StepRef {
     /// What the chains around that of its recipe may cost: its calls count there, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outer_caps: Vec<ChainCap>,
+    /// The part of its answer that it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extract: Option<Extract>,
+    /// How it checks the answer of another step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Box<Validate>>,
 }
 
 /// The most that a chain may cost.
@@ -174,6 +182,8 @@ impl StepRef {
             recipes_around: 0,
             outer_caps: Vec::new(),
             gate: None,
+            extract: None,
+            validate: None,
         }
     }
 

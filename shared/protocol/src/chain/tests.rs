@@ -96,6 +96,8 @@ fn a_document_means_what_it_says() {
             min_success: None,
             ends_early: false,
             gate: None,
+            extract: None,
+            validate: None,
             work: Work {
                 job: "{\"prompt\":\"Name three cities.\",\"type\":\"research\"}",
                 templated: false,
@@ -129,6 +131,8 @@ fn a_document_means_what_it_says() {
             ),
             ends_early: false,
             gate: None,
+            extract: None,
+            validate: None,
             work: Work {
                 job: "{\"prompt\":\"Describe {{ item }} ({{ index }}).\"}",
                 templated: true,
@@ -166,6 +170,8 @@ fn a_document_means_what_it_says() {
             min_success: None,
             ends_early: false,
             gate: None,
+            extract: None,
+            validate: None,
             work: Work {
                 job: "{\"messages\":[{\"role\": \"user\", \"content\": \"{{ gathered | length }}\"}]}",
                 templated: true,
@@ -201,6 +207,8 @@ fn a_document_means_what_it_says() {
             min_success: None,
             ends_early: false,
             gate: None,
+            extract: None,
+            validate: None,
             work: Work {
                 job: "{\"prompt\":\"{{ steps.research.summary }} {{ chain.name }}\",\"system\":\"You are strict.\"}",
                 templated: true,

@@ -12,7 +12,7 @@ use super::{
 use crate::envelope::{
     MessageLimits, RawMessage,
     fields::{self, Fields, Input},
-    message,
+    message, objects,
 };
 
 /// Fields of a job that a step gets from its chain.
@@ -72,6 +72,41 @@ pub(super) fn work(
         reads_last: Vec::new(),
     };
     (Some(work), uses)
+}
+
+/// The job of a step that calls no model: of this type, with this text as its prompt, and without any field of a call.
+/// `beside` says why a field cannot be there.
+pub(super) fn work_without_call(
+    (task_type, prompt): (&str, &str),
+    members: &mut Fields<'_>,
+    location: &Location,
+    faults: &mut Faults,
+    beside: impl Fn(&str) -> String,
+) -> Option<Work> {
+    let faults_before = faults.count();
+    let metadata = faults.kept(location, members.take("metadata", objects::metadata));
+    for (name, _) in members.0.iter() {
+        faults.add(location, beside(name));
+    }
+    if faults.count() > faults_before {
+        return None;
+    }
+    // A job that no model answers still needs a valid message.
+    let mut job = Map::new();
+    job.insert("type".to_owned(), task_type.into());
+    job.insert("prompt".to_owned(), prompt.into());
+    if let Some(metadata) = metadata {
+        job.insert("metadata".to_owned(), Value::Object(metadata));
+    }
+    Some(Work {
+        job: Value::Object(job).to_string(),
+        templated: false,
+        spawns: false,
+        recipe: None,
+        reads: Vec::new(),
+        reads_recipe: false,
+        reads_last: Vec::new(),
+    })
 }
 
 /// The texts of a job that may be templates, each with its field for errors. The envelope parser

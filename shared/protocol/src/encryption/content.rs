@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     call::ToolCall,
-    chain::{Merge, StepRef, template::RecipeInputs},
+    chain::{Check, Extracted, Merge, StepRef, Validate, Validation, template::RecipeInputs},
     checkpoint::Checkpoint,
     dead_letter::{DeadLetter, StoredMessage},
     event::{AttemptRecord, DeadLetterRecord, Event, JobRecord},
@@ -29,6 +29,7 @@ const LOGPROBS: &str = "logprobs";
 const EXPRESSION: &str = "expression";
 const ITEM: &str = "item";
 const RUBRIC: &str = "rubric";
+const SCHEMA: &str = "schema";
 const EXPLANATION: &str = "explanation";
 const BYTES: &str = "bytes";
 const JOB: &str = "job";
@@ -320,10 +321,55 @@ impl Content for StepRef {
                 Merge::BestOf { rubric: text } | Merge::Synthesize { instructions: text } => {
                     text.as_mut()
                 }
-                Merge::First | Merge::Longest | Merge::Code | Merge::Vote { .. } => None,
+                Merge::First
+                | Merge::Longest
+                | Merge::Code
+                | Merge::Vote { .. }
+                | Merge::Verdicts => None,
             });
         if let Some(text) = text {
             visitor.text(RUBRIC, text);
+        }
+        if let Some(validate) = &mut self.validate {
+            validate.visit(visitor);
+        }
+    }
+}
+
+impl Content for Validate {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.optional(RUBRIC, &mut self.rubric);
+        for check in &mut self.checks {
+            match check {
+                Check::JsonSchema(schema) => visitor.value(SCHEMA, schema),
+                Check::Matches(pattern) | Check::NotMatches(pattern) => {
+                    visitor.text(EXPRESSION, pattern);
+                }
+                Check::MinLength(_) | Check::MaxLength(_) => {}
+            }
+        }
+    }
+}
+
+impl Content for Validation {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        for reason in &mut self.reasons {
+            visitor.text(EXPLANATION, reason);
+        }
+    }
+}
+
+impl Content for Extracted {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        match self {
+            Self::Code(blocks) => {
+                for block in blocks {
+                    visitor.optional(OUTPUT, &mut block.file);
+                    visitor.text(OUTPUT, &mut block.code);
+                }
+            }
+            Self::Json(value) => visitor.value(OUTPUT, value),
+            Self::Diff(diff) => visitor.text(OUTPUT, diff),
         }
     }
 }
@@ -352,6 +398,12 @@ impl Content for Outcome {
         visit_error(self.error_class.as_deref(), self.error.as_mut(), visitor);
         if let Some(merged) = &mut self.merged {
             merged.visit(visitor);
+        }
+        if let Some(validation) = &mut self.validation {
+            validation.visit(visitor);
+        }
+        if let Some(extracted) = &mut self.extracted {
+            extracted.visit(visitor);
         }
         if let Some(metadata) = &mut self.metadata {
             visitor.object(METADATA, metadata);

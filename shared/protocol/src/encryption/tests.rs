@@ -3,7 +3,7 @@ use serde_json::{Map, json};
 
 use super::{CannotDecrypt, KeyId, Keyring, Metadata, describe_encrypted, key_of, unopened_key};
 use crate::{
-    chain::{ChainId, MergeKind, StepName, StepRef},
+    chain::{ChainId, Extracted, MergeKind, StepName, StepRef, Validation},
     envelope::RawMessage,
     id::JobId,
     outcome::{Merged, ModelAnswer, Outcome},
@@ -111,6 +111,10 @@ fn outcome() -> Outcome {
             "find",
             "{\"city\":\"Lima\"}",
         )],
+        validation: Some(Box::new(Validation::rejected(vec![
+            "Lima is not in Chile".to_owned(),
+        ]))),
+        extracted: Some(Box::new(Extracted::Json(json!({"city": "Lima"})))),
         merged: Some(Box::new(Merged {
             by: MergeKind::BestOf,
             explanation: "scores [9]: Lima is right".to_owned(),

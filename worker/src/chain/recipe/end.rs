@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use longshore_protocol::{
     call::{Answer, FinishReason},
-    chain::{ChainState, StepName, StepRef, template::steps_of_expression},
+    chain::{ChainState, SKIPPED, StepName, StepRef, Validation, template::steps_of_expression},
     checkpoint::Spent,
     outcome::{ChainOutcome, Outcome, RecipeOutcome},
     recipe::{RecipeProgress, Repeat},
@@ -117,9 +117,16 @@ async fn holds(run: Run<'_>, progress: &RecipeProgress, repeat: &Repeat) -> Stag
 /// The answer of the recipe's answering step, or else that of its last steps.
 async fn answer(run: Run<'_>, progress: &RecipeProgress, outcome: ChainOutcome) -> Stage<Answer> {
     // A recipe that the configuration no longer has answers as any chain does.
-    let step = run.recipe().ok().and_then(|recipe| recipe.answer.clone());
-    if let Some(step) = step {
-        let answered = step_outcome(&progress.chain, &step, run.context).await?;
+    let recipe = run.recipe().ok();
+    if let Some(step) = recipe
+        .as_ref()
+        .and_then(|recipe| recipe.validated_by.as_ref())
+    {
+        let checked = step_outcome(&progress.chain, step, run.context).await?;
+        run.job.progress().validation = validation_of(checked);
+    }
+    if let Some(step) = recipe.as_ref().and_then(|recipe| recipe.answer.as_ref()) {
+        let answered = step_outcome(&progress.chain, step, run.context).await?;
         if answered.success {
             return ControlFlow::Continue(answer_of_step(run, answered));
         }
@@ -129,6 +136,17 @@ async fn answer(run: Run<'_>, progress: &RecipeProgress, outcome: ChainOutcome) 
         finish_reason: outcome.finish_reason.unwrap_or(FinishReason::Stop),
         ..Answer::without_call(outcome.output.unwrap_or_default())
     })
+}
+
+/// What the recipe says about its answer. An answer that nobody could check needs a person.
+fn validation_of(checked: Outcome) -> Option<Box<Validation>> {
+    let is_skipped = checked.error_class.as_deref() == Some(SKIPPED);
+    if checked.validation.is_some() || is_skipped {
+        return checked.validation;
+    }
+    let error = checked.error.unwrap_or_default();
+    let reason = format!("the answer was not checked: {error}");
+    Some(Box::new(Validation::for_a_person(reason)))
 }
 
 fn answer_of_step(run: Run<'_>, answered: Outcome) -> Answer {

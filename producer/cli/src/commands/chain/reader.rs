@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use longshore_client::{ChainId, ChainState, ChainView, Client, JobId, StepName, StepState, Usd};
 use longshore_ledger::{ChainJobFilter, ChainRow, Figures, Ledger, StepRow};
 use longshore_protocol::{
-    chain::{GateName, MergeOf, Models, NotBy},
+    chain::{Extract, GateName, MergeOf, Models, NotBy, Validate},
     event::ChainRecord,
     state::JobState,
 };
@@ -77,6 +77,12 @@ pub(super) struct Conditions {
     /// The gate whose command it runs.
     #[serde(default)]
     pub(super) gate: Option<GateName>,
+    /// How it checks the answer of another step.
+    #[serde(default)]
+    pub(super) validate: Option<Validate>,
+    /// The part that it takes out of its answer.
+    #[serde(default)]
+    pub(super) extract: Option<Extract>,
 }
 
 /// Why a step, or an item of one, did not succeed.

@@ -8,11 +8,11 @@ use longshore_policy::{
     catalog::{ModelEntry, PromptBound},
     cost::{AnswerBound, AnswerLimits},
     recipes::RecipeError,
-    routing::{Router, Unroutable},
+    routing::{Candidate, Router},
     tokens::Prompt,
 };
 use longshore_protocol::{
-    chain::{Document, Step, StepName},
+    chain::{AuthorPart, Document, Step, StepName},
     clock::local_time,
     envelope::{Envelope, RawMessage, parse},
     money::Usd,
@@ -123,11 +123,11 @@ impl Explainer<'_> {
     }
 
     fn rows(&self, document: &Document) -> Result<Vec<Row>, RecipeError> {
-        let asked: Vec<Asked<'_>> = document
-            .steps
-            .iter()
-            .filter_map(|step| self.asked(step))
-            .collect();
+        let mut asked: Vec<Asked<'_>> = Vec::new();
+        for step in &document.steps {
+            let found = self.asked(step, &asked);
+            asked.extend(found);
+        }
         let answers: HashMap<&StepName, u64> = asked
             .iter()
             .map(|asked| (&asked.step.name, asked.longest_answers()))
@@ -149,15 +149,13 @@ impl Explainer<'_> {
         rows.collect()
     }
 
-    /// Who a step would ask; `None` for a gate, and for a merge that needs no model.
-    fn asked<'s>(&'s self, step: &'s Step) -> Option<Asked<'s>> {
-        if step.gate.is_some() {
-            return None;
-        }
-        if step
-            .merge
-            .as_ref()
-            .is_some_and(|of| !of.merge.asks_a_model())
+    /// Who a step would ask after those before it; `None` if it asks no model.
+    fn asked<'s>(&'s self, step: &'s Step, before: &[Asked<'s>]) -> Option<Asked<'s>> {
+        let merge = step.merge.as_ref();
+        let validate = step.validate.as_ref();
+        if step.gate.is_some()
+            || merge.is_some_and(|of| !of.merge.asks_a_model())
+            || validate.is_some_and(|validate| !validate.asks_a_model)
         {
             return None;
         }
@@ -165,7 +163,7 @@ impl Explainer<'_> {
             fields: vec![(b"job".to_vec(), step.work.job.clone().into_bytes())],
         };
         let envelope = parse(&message, &self.config.limits).ok()?.envelope;
-        let models = self.models(step, &envelope).map_err(|error| error.error);
+        let models = self.models(step, &envelope, &authors_of(step, before));
         Some(Asked {
             step,
             envelope,
@@ -173,27 +171,43 @@ impl Explainer<'_> {
         })
     }
 
-    fn models(&self, step: &Step, envelope: &Envelope) -> Result<Vec<&ModelEntry>, Unroutable> {
+    fn models(
+        &self,
+        step: &Step,
+        envelope: &Envelope,
+        authors: &[&ModelEntry],
+    ) -> Result<Vec<&ModelEntry>, String> {
         let prompt = self.router.measure(envelope);
         if step.work.recipe.is_some() {
             return Ok(Vec::new());
         }
+        let may_answer = |candidate: &Candidate<'_>| {
+            let Some(not_by) = &step.not_by else {
+                return true;
+            };
+            !authors.iter().any(|author| match not_by.part {
+                AuthorPart::Platform => author.provider == candidate.provider.name,
+                AuthorPart::Model => author.model == candidate.model.model,
+            })
+        };
+        let entry = |platform, model: &str| self.config.catalog.entry(platform, model);
         let Some(models) = &step.models else {
-            let decision = self.router.decide(envelope, prompt)?;
-            let first = decision.candidates.first();
-            return Ok(first
-                .and_then(|one| {
-                    self.config
-                        .catalog
-                        .entry(&one.provider.name, &one.model.model)
-                })
+            let decision = self.router.decide(envelope, prompt);
+            let decision = decision.map_err(|error| error.error)?;
+            let mut candidates = decision.candidates.iter();
+            let first = candidates.find(|candidate| may_answer(candidate));
+            let Some(first) = first else {
+                return Err("no other model can answer (`not_by`)".to_owned());
+            };
+            return Ok(entry(&first.provider.name, &first.model.model)
                 .into_iter()
                 .collect());
         };
-        let found = self.router.several(models, envelope, prompt, |_| true)?;
+        let found = self.router.several(models, envelope, prompt, may_answer);
+        let found = found.map_err(|error| error.error)?;
         let entries = found.iter().filter_map(|name| {
             let provider = self.config.catalog.platform(&name.platform)?;
-            self.config.catalog.entry(&provider.name, &name.model)
+            entry(&provider.name, &name.model)
         });
         Ok(entries.collect())
     }
@@ -230,6 +244,27 @@ impl Explainer<'_> {
             error,
         }
     }
+}
+
+/// The models that may have written what `not_by` names, those whose answers a step merges included.
+fn authors_of<'s>(step: &Step, before: &[Asked<'s>]) -> Vec<&'s ModelEntry> {
+    let named: Vec<&StepName> = step
+        .not_by
+        .iter()
+        .flat_map(|not_by| &not_by.steps)
+        .collect();
+    let merged: Vec<&StepName> = before
+        .iter()
+        .filter(|asked| named.contains(&&asked.step.name))
+        .filter_map(|asked| asked.step.merge.as_ref())
+        .map(|of| &of.asked)
+        .collect();
+    let authors = before.iter().filter(|asked| {
+        let name = &asked.step.name;
+        named.contains(&name) || merged.contains(&name)
+    });
+    let models = authors.flat_map(|asked| asked.models.iter().flatten());
+    models.copied().collect()
 }
 
 impl Report {
@@ -287,12 +322,12 @@ mod tests {
         STEP           ASKS                                        AT MOST
         answer_models  xai/grok-4.3, gemini/gemini-2.5-flash-lite  $2.5262
         answer         gemini/gemini-2.5-flash-lite                $0.1328
-        check          gemini/gemini-2.5-flash-lite                $0.0328
+        check          openai/gpt-4o-mini                          $0.0197
 
-        At most $2.6918, if no call is repeated. Earlier answers in a prompt count as long as they may be.
+        At most $2.6787, if no call is repeated. Earlier answers in a prompt count as long as they may be.
         ");
         let text = explained("complex", &serde_json::json!({"validators": 9})).unwrap();
-        assert!(text.contains("but only 3 can answer"), "{text}");
+        assert!(text.contains("but only 1 can answer"), "{text}");
         let error = explained("medum", &serde_json::json!({})).unwrap_err();
         assert!(error.contains("did you mean `medium`?"), "{error}");
     }

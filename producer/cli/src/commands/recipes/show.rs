@@ -129,6 +129,12 @@ fn described(step: &Step) -> String {
     if let Some(gate) = &step.gate {
         words.push(format!("runs the gate {gate}"));
     }
+    if let Some(validate) = &step.validate {
+        words.push(format!("checks {}", validate.of));
+        if !validate.asks_a_model {
+            words.push("asks no model".to_owned());
+        }
+    }
     if words.is_empty() {
         words.push("asks one model".to_owned());
     }

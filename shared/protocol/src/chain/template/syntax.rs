@@ -54,6 +54,14 @@ impl Uses {
         }
     }
 
+    /// Reads the one answer of a step.
+    pub(in crate::chain) fn of_answer(step: &StepName) -> Self {
+        Self {
+            fields: BTreeSet::from([(step.clone(), Some("output".to_owned()))]),
+            ..Self::default()
+        }
+    }
+
     pub(in crate::chain) fn steps(&self) -> impl Iterator<Item = &StepName> {
         self.fields.iter().map(|(step, _)| step)
     }

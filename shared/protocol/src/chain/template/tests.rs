@@ -50,6 +50,8 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
         merged: None,
         recipe: None,
         gate: None,
+        extracted: None,
+        validation: None,
     }
 }
 
@@ -246,13 +248,15 @@ fn a_summary_is_cut_at_500_characters() {
 }
 
 #[test]
-fn json_may_stand_in_a_fence() {
+fn json_may_stand_in_a_fence_or_among_words() {
     for output in [
         "{\"a\":1}",
         "  {\"a\":1}\n",
         "```json\n{\"a\":1}\n```",
         "```\n{\"a\":1}\n```\n",
         "Here you are:\n```JSON\n{\"a\":1}\n```\nAnything else?",
+        "As {asked} [1]: {\"a\":1}. Anything else?",
+        "``` {\"a\":1} ```",
     ] {
         assert_eq!(
             values::json_of(output).unwrap(),
@@ -264,7 +268,7 @@ fn json_may_stand_in_a_fence() {
         values::json_of("```json\n{\"a\":\"```sh\\nls\\n```\"}\n```").unwrap(),
         json!({"a": "```sh\nls\n```"})
     );
-    for output in ["", "nine", "```json\n{\"a\":\n```", "``` {} ```"] {
+    for output in ["", "nine", "```json\n{\"a\":\n```", "{a}"] {
         assert!(values::json_of(output).is_err(), "{output}");
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     chain::{
         SKIPPED, StepName,
         code::{CodeBlock, code_blocks},
+        extract::diff_of,
     },
     outcome::Outcome,
     state::JobState,
@@ -37,6 +38,8 @@ pub(in crate::chain) const OF_ONE: &[&str] = &[
     "platform",
     "tokens",
     "gate",
+    "diff",
+    "validation",
 ];
 
 /// The fields of an item of a fanned-out step.
@@ -56,6 +59,8 @@ const OF_AN_ITEM: &[&str] = &[
     "tokens",
     "index",
     "gate",
+    "diff",
+    "validation",
 ];
 
 /// The fields of a fanned-out step.
@@ -216,6 +221,11 @@ impl Object for Context {
                     merged.map_or(&[][..], |merged| &merged.answers),
                 )))
             }
+            ("diff", _) => self.output.as_deref().and_then(diff_of).map(Value::from),
+            ("validation", Some(outcome)) => outcome
+                .validation
+                .as_ref()
+                .map(|validation| Value::from(Serde(validation))),
             ("gate", Some(outcome)) => outcome.gate.as_ref().map(|gate| Value::from(Serde(gate))),
             ("state", None) => Some("running".into()),
             ("cost", Some(outcome)) => Some(outcome.cost_usd.to_string().into()),
@@ -257,7 +267,8 @@ fn summary(output: &str) -> String {
     }
 }
 
-/// Parses an answer as JSON: all of it, or else the content of its first code fence.
+/// Parses an answer as JSON: all of it, or else the content of its first code fence, or else the longest object or list
+/// among its words.
 pub(in crate::chain) fn json_of(output: &str) -> Result<serde_json::Value, serde_json::Error> {
     let wrong = match serde_json::from_str(output.trim()) {
         Ok(json) => return Ok(json),
@@ -270,6 +281,20 @@ pub(in crate::chain) fn json_of(output: &str) -> Result<serde_json::Value, serde
     });
     match fenced {
         Some((json, _)) => serde_json::from_str(json.trim()),
-        None => Err(wrong),
+        None => json_among_words(output).ok_or(wrong),
     }
+}
+
+/// The longest object or list in a text.
+fn json_among_words(text: &str) -> Option<serde_json::Value> {
+    // Each place where one may begin is parsed as far as it goes.
+    const MOST_TRIED: usize = 100;
+    let begins = text.match_indices(['{', '[']).take(MOST_TRIED);
+    let values = begins.filter_map(|(at, _)| {
+        let mut values = serde_json::Deserializer::from_str(text.get(at..)?).into_iter();
+        let value = values.next()?.ok()?;
+        Some((values.byte_offset(), value))
+    });
+    let longest = values.max_by_key(|(length, _)| *length);
+    longest.map(|(_, value)| value)
 }

@@ -259,7 +259,7 @@ fn faults_of_a_step() {
         ),
         (
             r#"{"name":"b","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.outputs }}"}"#,
-            "step `a`: field `prompt`: `steps.b.outputs`: step `b` does not fan out; expected one of output, summary, json, code, blocks, answers, tool_calls, cost, state, ok, model, platform, tokens, gate",
+            "step `a`: field `prompt`: `steps.b.outputs`: step `b` does not fan out; expected one of output, summary, json, code, blocks, answers, tool_calls, cost, state, ok, model, platform, tokens, gate, diff, validation",
         ),
         (
             r#"{"name":"b","foreach":"[1]","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.output }}"}"#,
@@ -268,6 +268,46 @@ fn faults_of_a_step() {
         (
             r#"{"name":"a","prompt":"{{ steps.a.output }}"}"#,
             "step `a`: field `prompt`: `steps.a`: step `a` is not done before; expected it in `needs`, or before one that is",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","extract":"xml","prompt":"p"}"#,
+            "step `a`: field `extract`: expected code, json or diff, but got \"xml\"",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","validate":{"checks":[]},"prompt":"p"}"#,
+            "step `a`: field `validate`: expected an object of `of`, the step to check, and `checks` or `rubric`, but got {\"checks\":[]}",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","validate":{"of":"b"}}"#,
+            "step `a`: field `validate`: expected `checks`, or a `prompt` beside it (the task of the answer) for a model that judges it",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","validate":{"of":"b","checks":[{"min_length":1}]},"system":"s"}"#,
+            "step `a`: field `system`: needs a `prompt` beside `validate`: the task of the answer, for the model that judges it",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","validate":{"of":"b","checks":[{"matches":"("}]}}"#,
+            "step `a`: field `validate`: `checks`: check 1: `matches`: expected a regular expression, but got one with a fault: unclosed group",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","validate":{"of":"b","checks":[{"regex":"x"}]}}"#,
+            "step `a`: field `validate`: `checks`: check 1: expected an object with one of json_schema, matches, not_matches, min_length or max_length, but got {\"regex\":\"x\"}",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","validate":{"of":"b","check":[]},"prompt":"p"}"#,
+            "step `a`: field `validate`: expected `of`, `checks` or `rubric`, but got `check`",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","validate":{"of":"b"},"spawn":true,"prompt":"p"}"#,
+            "step `a`: field `spawn`: cannot stand beside `validate`: the answer of the step is a verdict",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","validate":{"of":"c"},"prompt":"p"}"#,
+            "step `a`: field `validate`: `steps.c`: there is no step `c`",
+        ),
+        (
+            r#"{"name":"b","prompt":"p","models":2},{"name":"a","validate":{"of":"b"},"prompt":"p"}"#,
+            "step `a`: field `validate`: `steps.b.output`: step `b` fans out; expected one of outputs, items",
         ),
         (
             r#"{"name":"a","messages":[{"role":"user","content":"p"},{"role":"user","content":"{{ x }}"}]}"#,

@@ -153,6 +153,15 @@ fn step_facts(step: &StepStatus, chain: &ChainStatus) -> String {
     if let Some(gate) = &conditions.gate {
         lines.push(format!("- Runs the gate: {}", code(gate.as_str())));
     }
+    if let Some(validate) = &conditions.validate {
+        lines.push(format!(
+            "- Checks the answer of: {}",
+            code(validate.of.as_str())
+        ));
+    }
+    if let Some(part) = conditions.extract {
+        lines.push(format!("- Takes out of its answer: {part}"));
+    }
     if let Some(items) = step.items {
         lines.push(format!(
             "- Items: {}; {} ended, {} completed",
