@@ -19,7 +19,7 @@ pub(super) async fn three_platforms_with(more: &str) -> Stack {
     platforms_with(3, more).await
 }
 
-/// A stack with the first of four platforms, cheapest first, and more configuration.
+/// A stack with the first of four platforms and more configuration.
 pub(super) async fn platforms_with(count: usize, more: &str) -> Stack {
     let stack = Stack::start(Options::default()).await.unwrap();
     let (mut providers, mut models) = (String::new(), String::new());
@@ -27,7 +27,7 @@ pub(super) async fn platforms_with(count: usize, more: &str) -> Stack {
         ("small", "gpt-4o-mini", ("0.15", "0.60")),
         ("medium", "gpt-4.1-mini", ("0.40", "1.60")),
         ("large", "gpt-4o", ("2.5", "10")),
-        ("huge", "gpt-4", ("30", "60")),
+        ("huge", "gpt-4.1", ("2", "8")),
     ]
     .into_iter()
     .take(count)
