@@ -55,7 +55,8 @@ pub(super) fn assemble(
 
     let own = file.recipes.unwrap_or_default();
     let files = file.recipe_files.unwrap_or_default();
-    config.recipes = recipes::recipes(r, &own, &files, &config.limits);
+    let shipped = recipes::shipped(config.cto_model.as_deref());
+    config.recipes = recipes::recipes(r, shipped, &own, &files, &config.limits);
     if let Some(first) = files.first() {
         r.record_origin("recipe_files", first);
     }

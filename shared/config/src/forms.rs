@@ -4,7 +4,7 @@ use longshore_policy::{
     redis::RedisUrl,
     webhook::{SigningKey, WebhookHost},
 };
-use longshore_protocol::money::Usd;
+use longshore_protocol::{envelope::is_line, money::Usd};
 use longshore_settings::Form;
 use rust_decimal::Decimal;
 use secrecy::ExposeSecret as _;
@@ -28,6 +28,13 @@ pub(crate) fn username() -> Form<String> {
         (!text.is_empty() && !text.contains(char::is_whitespace)).then(|| text.to_owned())
     })
     .values("a user name")
+}
+
+/// The name of a model.
+pub(crate) fn model() -> Form<String> {
+    Form::new("a model, such as claude-opus-4-8", |text| {
+        is_line(text, 128).then(|| text.to_owned())
+    })
 }
 
 /// The maximum cost of a job.

@@ -107,6 +107,8 @@ pub struct Config {
     pub recipes: Recipes,
     /// The files of recipes, as the file writes their paths.
     pub recipe_files: Vec<String>,
+    /// The model that classifies in the shipped recipe, if a job names no other.
+    pub cto_model: Option<String>,
     /// What a worker does beside calls.
     pub capabilities: Vec<Capability>,
     /// The commands that chain steps may name.
@@ -215,6 +217,7 @@ impl Config {
             cron: BTreeMap::new(),
             recipes: Recipes::default(),
             recipe_files: Vec::new(),
+            cto_model: None,
             capabilities: Vec::new(),
             gates: Gates::new(),
             warnings: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longshore_policy::recipes::{Recipe, Recipes, shipped};
+use longshore_policy::recipes::{Recipe, Recipes};
 use longshore_protocol::{envelope::MessageLimits, recipe::RecipeName};
 use longshore_settings::{Entries, Node, Reader, Text, part};
 
@@ -13,14 +13,24 @@ part! {
     }
 }
 
+/// The shipped recipes, with the model that classifies.
+pub(crate) fn shipped(cto_model: Option<&str>) -> Recipes {
+    let mut recipes = longshore_policy::recipes::shipped();
+    if let Some(model) = cto_model {
+        recipes.set_default("classify-route-review", "classifier", model.into());
+    }
+    recipes
+}
+
 /// The recipes: the shipped ones, those of `recipe_files`, and those of `recipes`. Of one name, the last counts.
 pub(crate) fn recipes(
     r: &mut Reader<'_>,
+    shipped: Recipes,
     own: &Entries<Node>,
     files: &[Text],
     limits: &MessageLimits,
 ) -> Recipes {
-    let mut recipes = shipped();
+    let mut recipes = shipped;
     let problems_before = r.problem_count();
     for written in files {
         read_file(r, written, limits, &mut recipes);
@@ -87,6 +97,7 @@ mod tests {
 
     use longshore_protocol::recipe::RecipeName;
     use longshore_settings::Environment;
+    use serde_json::Map;
 
     use super::super::Config;
 
@@ -122,6 +133,23 @@ mod tests {
         assert_eq!(
             shown,
             ["recipes.medium: Mine.", "recipes.twice: parameters n"]
+        );
+    }
+
+    #[test]
+    fn the_shipped_recipe_classifies_by_the_configured_model() {
+        let config = load("cto_model: deepseek-v4-flash\n").unwrap();
+        let name = RecipeName::parse("classify-route-review").unwrap();
+        let recipe = config.recipes.get(&name).unwrap();
+        let document = recipe.example(&Map::new(), &config.limits).unwrap();
+        let classify = &document.document.steps[0];
+        assert!(
+            classify
+                .work
+                .job
+                .contains("\"model\":\"deepseek-v4-flash\""),
+            "{}",
+            classify.work.job
         );
     }
 
@@ -170,6 +198,6 @@ mod tests {
         ");
         let error = load("recipes:\n  a: { steps: [{ name: s, prompt: x, recipe: medum }] }\n")
             .unwrap_err();
-        insta::assert_snapshot!(error, @"longshore.yaml:2: `recipes.a`: step `s`: there is no recipe `medum`; did you mean `medium`?; known: a, architectural, complex, medium, simple");
+        insta::assert_snapshot!(error, @"longshore.yaml:2: `recipes.a`: step `s`: there is no recipe `medum`; did you mean `medium`?; known: a, architectural, classify-route-review, complex, medium, simple, work-and-review");
     }
 }

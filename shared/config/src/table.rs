@@ -24,7 +24,7 @@ use longshore_settings::{
 
 use crate::{
     Config, Liveness,
-    forms::{alert_url, host, redis_url, signing_key, task_dollars, username},
+    forms::{alert_url, host, model, redis_url, signing_key, task_dollars, username},
     section::{entry, fields, section},
 };
 
@@ -106,6 +106,8 @@ section! {
         cli_tools: Vec<Text> = program().values("names on `PATH`, absolute paths");
         /// models without a price: `refuse` them, or treat them as free (`zero`)
         unknown_price: Text = word(UnknownPrice::ALL, UnknownPrice::as_str);
+        /// model that classifies tasks and reviews their answers in the shipped recipe `classify-route-review`, if a job names no other (parameter `classifier`)
+        cto_model: Text = model().values("a model").or_unset("routing chooses");
     }
 }
 

@@ -97,6 +97,7 @@ encryption: { keys: { k1: '${KEY}' }, current: k1 }
 providers:
 models: []
 cli_tools: [claude, /opt/bin/ask]
+cto_model: claude-opus-4-8
 model_files: []
 recipe_files: []
 unknown_price: zero

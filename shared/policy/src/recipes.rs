@@ -209,6 +209,17 @@ impl Recipes {
         self.0.insert(recipe.name.clone(), Arc::new(recipe))
     }
 
+    /// Sets the default of a parameter, if there is such a recipe.
+    pub fn set_default(&mut self, recipe: &str, parameter: &str, value: Value) {
+        let mut recipes = self.0.values_mut();
+        let found = recipes.find(|known| known.name.as_str() == recipe);
+        if let Some(parameter) =
+            found.and_then(|known| Arc::make_mut(known).parameters.get_mut(parameter))
+        {
+            parameter.default = Some(value);
+        }
+    }
+
     /// What is wrong with the calls between recipes: unknown ones, circles, and more than [`MAX_NESTED`] levels. Each
     /// with the recipe that is at fault.
     pub fn check_calls(&self) -> Vec<(RecipeName, String)> {

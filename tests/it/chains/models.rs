@@ -21,16 +21,21 @@ pub(super) async fn three_platforms_with(more: &str) -> Stack {
 
 /// A stack with the first of four platforms and more configuration.
 pub(super) async fn platforms_with(count: usize, more: &str) -> Stack {
+    platforms_of_tiers(["standard"; 4].get(..count).unwrap(), more).await
+}
+
+/// A stack with a platform of each of these tiers, and more configuration.
+pub(super) async fn platforms_of_tiers(tiers: &[&str], more: &str) -> Stack {
     let stack = Stack::start(Options::default()).await.unwrap();
     let (mut providers, mut models) = (String::new(), String::new());
-    for (name, model, (input, output)) in [
+    for ((name, model, (input, output)), tier) in [
         ("small", "gpt-4o-mini", ("0.15", "0.60")),
         ("medium", "gpt-4.1-mini", ("0.40", "1.60")),
         ("large", "gpt-4o", ("2.5", "10")),
         ("huge", "gpt-4.1", ("2", "8")),
     ]
     .into_iter()
-    .take(count)
+    .zip(tiers)
     {
         let url = stack.simulator.base_url(name, Dialect::Openai);
         writeln!(
@@ -40,7 +45,7 @@ pub(super) async fn platforms_with(count: usize, more: &str) -> Stack {
         .unwrap();
         writeln!(
             models,
-            "  - {{provider: {name}, model: {model}, tier: standard, context_window: 128000, \
+            "  - {{provider: {name}, model: {model}, tier: {tier}, context_window: 128000, \
              max_output_tokens: 16384, input_per_million: \"{input}\", output_per_million: \"{output}\"}}"
         )
         .unwrap();

@@ -8,7 +8,7 @@ use longshore_simulator::{Faults, Script};
 use longshore_tests::stack::{Stack, eventually};
 use serde_json::{Value, json};
 
-use super::models::{fail, platforms_with, three_platforms_with};
+use super::models::{fail, platforms_of_tiers, platforms_with, three_platforms_with};
 
 /// Recipes whose models say what their prompts ask them to say.
 const RECIPES: &str = r#"
@@ -123,6 +123,42 @@ rules:
     let books = stack.books().await.unwrap();
     books.balance();
     assert_eq!(books.invoice.len(), 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_review_does_not_approve_goes_to_a_more_capable_model() {
+    let tiers = ["fast", "standard", "advanced", "advanced"];
+    let stack = platforms_of_tiers(&tiers, "cto_model: gpt-4.1\n").await;
+    let rules = r#"
+rules:
+  - name: classify
+    when: {prompt_contains: "Classify this task."}
+    then: [{answer: '{"category": "writing", "level": 0, "reason": "short"}'}]
+  - {name: second, when: {prompt_contains: "Why it was not approved: too short"}, then: [{answer: second}]}
+  - {name: third, when: {prompt_contains: "Why it was not approved: no rhyme"}, then: [{answer: third}]}
+  - name: review of the first
+    when: {prompt_contains: "<answer>\nfirst"}
+    then: [{answer: '{"verdict": "reject", "score": 1, "reasons": ["too short"], "needs_human_review": false}'}]
+  - name: review of the second
+    when: {prompt_contains: "<answer>\nsecond"}
+    then: [{answer: '{"verdict": "needs_revision", "score": 5, "reasons": ["no rhyme"], "needs_human_review": false}'}]
+  - name: review of the third
+    when: {prompt_contains: "<answer>\nthird"}
+    then: [{answer: '{"verdict": "approve", "score": 9, "reasons": [], "needs_human_review": false}'}]
+  - {name: first, when: {prompt_contains: "Write a poem."}, then: [{answer: first}]}
+"#;
+    let script = Script::read(Path::new("script.yaml"), rules).unwrap();
+    stack.simulator.set_script(script);
+    let job = json!({"id": "poem", "recipe": "classify-route-review", "prompt": "Write a poem."});
+    let job = enqueue(&stack, &job).await;
+    let _worker = stack.worker().unwrap();
+    let ended = outcome(&stack, &job).await;
+    assert_eq!(
+        (&ended["output"], &ended["model"], &ended["attempts"]),
+        (&json!("third"), &json!("gpt-4.1"), &json!(7)),
+        "{ended}: one classification, three answers, three reviews"
+    );
+    stack.books().await.unwrap().balance();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,7 +319,7 @@ async fn what_cannot_start_says_why() {
         errors.push(ended["error"].as_str().unwrap().to_owned());
     }
     insta::assert_snapshot!(errors.join("\n"), @r"
-    there is no recipe `medum`; did you mean `medium`?; known: architectural, complex, count, greet, medium, simple, tested, twice, two_steps
+    there is no recipe `medum`; did you mean `medium`?; known: architectural, classify-route-review, complex, count, greet, medium, simple, tested, twice, two_steps, work-and-review
     recipe `greet`: it has no parameter `greetin`; did you mean `greeting`?
     recipe `greet`: step `name`: field `models`: expected a whole number from 1 to 16, but got 99
     a recipe reads texts only: leave images, files, sound and calls of tools out

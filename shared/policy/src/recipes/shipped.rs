@@ -12,6 +12,14 @@ const TEXTS: &[(&str, &str)] = &[
     ("medium", include_str!("shipped/medium.yaml")),
     ("complex", include_str!("shipped/complex.yaml")),
     ("architectural", include_str!("shipped/architectural.yaml")),
+    (
+        "classify-route-review",
+        include_str!("shipped/classify-route-review.yaml"),
+    ),
+    (
+        "work-and-review",
+        include_str!("shipped/work-and-review.yaml"),
+    ),
 ];
 
 /// The recipes that Longshore ships. The tests read each of them.

@@ -12,7 +12,7 @@ use longshore_policy::{
     tokens::Prompt,
 };
 use longshore_protocol::{
-    chain::{AuthorPart, Document, Step, StepName},
+    chain::{AuthorPart, Document, Step, StepName, template::is_template},
     clock::local_time,
     envelope::{Envelope, RawMessage, parse},
     money::Usd,
@@ -135,8 +135,7 @@ impl Explainer<'_> {
         let rows = asked.iter().map(|asked| match &asked.step.work.recipe {
             None => Ok(self.row(asked, &answers)),
             Some(call) => {
-                // The texts among its parameters are known when it runs.
-                let inner = self.report(&call.name, &call.parameters)?;
+                let inner = self.report(&call.name, &known_now(&call.parameters))?;
                 Ok(Row {
                     step: asked.step.name.clone(),
                     asks: inner.steps.into_iter().flat_map(|row| row.asks).collect(),
@@ -244,6 +243,16 @@ impl Explainer<'_> {
             error,
         }
     }
+}
+
+/// The parameters without those that are known when the step runs.
+fn known_now(parameters: &Map<String, Value>) -> Map<String, Value> {
+    let known = parameters
+        .iter()
+        .filter(|(_, value)| !value.as_str().is_some_and(is_template));
+    known
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// The models that may have written what `not_by` names, those whose answers a step merges included.

@@ -76,14 +76,19 @@ mod tests {
         let recipes = shipped();
         let rows: Vec<Row<'_>> = recipes.iter().map(|recipe| Row::from(&**recipe)).collect();
         insta::assert_snapshot!(table(&rows, Width::of(120)), @"
-        NAME           PARAMETERS                  FROM       DESCRIPTION
-        architectural  models                      Longshore  Every platform answers, and one model makes one answer of all,
-                                                              with every perspective.
-        complex        models, rubric, validators  Longshore  Two models answer, a third makes one answer of theirs, and two
-                                                              others check it.
-        medium         models, rubric              Longshore  Two models answer, a third makes one answer of theirs, and another
-                                                              one checks it.
-        simple         models                      Longshore  One model answers.
+        NAME                   PARAMETERS                  FROM       DESCRIPTION
+        architectural          models                      Longshore  Every platform answers, and one model makes one answer of
+                                                                      all, with every perspective.
+        classify-route-review  classifier, rubric          Longshore  A model classifies the task, a model of that level does
+                                                                      it, another one reviews it, and what it does not approve
+                                                                      goes to the next level.
+        complex                models, rubric, validators  Longshore  Two models answer, a third makes one answer of theirs, and
+                                                                      two others check it.
+        medium                 models, rubric              Longshore  Two models answer, a third makes one answer of theirs, and
+                                                                      another one checks it.
+        simple                 models                      Longshore  One model answers.
+        work-and-review        level, reviewer, rubric     Longshore  A model of a level does the task, and another one reviews
+                                                                      it. Repeated, each round is of the next level.
         ");
     }
 }
