@@ -206,6 +206,24 @@ CREATE TABLE quota_windows (
     CONSTRAINT quota_windows_pkey PRIMARY KEY (meter, start_at)
 );
 
+CREATE TABLE reviews (
+    review_id text COLLATE "C" NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    chain_id text COLLATE "C" NOT NULL,
+    step text COLLATE "C" NOT NULL,
+    asks text,
+    question text NOT NULL,
+    artefact text,
+    deadline timestamp with time zone,
+    by_default text,
+    state text COLLATE "C" NOT NULL,
+    decided_at timestamp with time zone,
+    decided_by text,
+    comment text,
+    CONSTRAINT reviews_pkey PRIMARY KEY (review_id, asked_at)
+);
+CREATE INDEX reviews_by_time ON reviews USING btree (asked_at);
+
 CREATE TABLE attempts_default PARTITION OF attempts DEFAULT;
 
 CREATE VIEW attempt_figures AS

@@ -7,13 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::DateTime;
-use longshore_broker::{Broker, BrokerError, ClaimedAlert, task};
+use longshore_broker::{Alert, Broker, BrokerError, ClaimedAlert, task};
 use longshore_config::Config;
 use longshore_policy::limits::MeterName;
 use longshore_protocol::{
     clock::local_time,
     event::{AlertRecord, WindowUnit},
     money::Usd,
+    review::ReviewAlert,
 };
 use longshore_service::{
     live_config::LiveConfig,
@@ -114,18 +115,13 @@ async fn record_result(
         return broker.limits().remove_alert(id).await;
     };
     let now = broker.server().time_ms().await?;
-    let next = next_attempt(alert.at_ms, now).filter(|_| error.is_retryable());
+    let next = next_attempt(alert.at_ms(), now).filter(|_| error.is_retryable());
     let Some(next) = next else {
-        tracing::error!(
-            meter = alert.meter,
-            threshold = alert.threshold,
-            "alert dropped: {error}"
-        );
+        tracing::error!(about = about(alert), "alert dropped: {error}");
         return broker.limits().remove_alert(id).await;
     };
     tracing::warn!(
-        meter = alert.meter,
-        threshold = alert.threshold,
+        about = about(alert),
         "delivery of an alert failed: {error}; retrying in {} s",
         (next - now) / 1000
     );
@@ -138,8 +134,39 @@ fn next_attempt(raised: i64, now: i64) -> Option<i64> {
     (age < GIVE_UP_MS).then(|| now.saturating_add((age / 2).clamp(1000, MAX_DELAY_MS)))
 }
 
+/// What an alert is about, for the log.
+fn about(alert: &Alert) -> String {
+    match alert {
+        Alert::Window(window) => format!("{} at {} %", window.meter, window.threshold),
+        Alert::Review { review } => format!("review {}", review.id),
+    }
+}
+
 /// The body of the webhook.
-fn message(namespace: &str, alert: &AlertRecord) -> Value {
+fn message(namespace: &str, alert: &Alert) -> Value {
+    match alert {
+        Alert::Window(window) => window_message(namespace, window),
+        Alert::Review { review } => review_message(namespace, review),
+    }
+}
+
+fn review_message(namespace: &str, review: &ReviewAlert) -> Value {
+    json!({
+        "type": "review.asked",
+        "timestamp": review.asked_at.to_rfc3339(),
+        "data": {
+            "namespace": namespace,
+            "id": review.id,
+            "chain_id": review.chain,
+            "step": review.step,
+            "asks": review.asks,
+            "question": review.question,
+            "deadline": review.deadline.map(|at| at.to_rfc3339()),
+        },
+    })
+}
+
+fn window_message(namespace: &str, alert: &AlertRecord) -> Value {
     let time = |ms: i64| DateTime::from_timestamp_millis(ms).map(|at| at.to_rfc3339());
     let amount = |units: u64| match alert.unit {
         WindowUnit::Requests => json!(units),
@@ -198,7 +225,7 @@ mod tests {
             at_ms: 1_500,
         };
         assert_eq!(
-            message("longshore", &alert),
+            window_message("longshore", &alert),
             json!({
                 "type": "quota.alert",
                 "timestamp": "1970-01-01T00:00:01.500+00:00",
@@ -223,7 +250,7 @@ mod tests {
             limit: 50,
             ..alert
         };
-        let data = &message("longshore", &requests)["data"];
+        let data = &window_message("longshore", &requests)["data"];
         assert_eq!((&data["used"], &data["limit"]), (&json!(45), &json!(50)));
         assert_eq!(data["window_end"], "1970-01-02T00:00:00+00:00");
     }

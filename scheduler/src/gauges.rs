@@ -1,4 +1,4 @@
-//! Publishes the gauges of `/metrics`: queues, dead letters, limits and the lag of the ledger.
+//! Publishes the gauges of `/metrics`: queues, dead letters, limits, reviews and the lag of the ledger.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use longshore_config::Config;
 use longshore_policy::limits::Meters;
 use longshore_service::instruments::{
     DEAD_LETTERS, EVENTS_UNRECORDED, JOBS_SCHEDULED, LEDGER_LAG, QUEUE_DEPTH, QUEUE_OLDEST_AGE,
-    QUEUE_RUNNING, QUOTA_USED, QUOTA_WAITING,
+    QUEUE_RUNNING, QUOTA_USED, QUOTA_WAITING, REVIEWS_OLDEST_AGE, REVIEWS_OPEN,
 };
 
 use crate::duty::{Background, Timer};
@@ -33,6 +33,10 @@ async fn publish(broker: &Broker, config: &Config) -> Result<(), BrokerError> {
     EVENTS_UNRECORDED.set_count([], broker.events().unrecorded_count().await?);
     let oldest = broker.events().oldest_unrecorded().await?;
     LEDGER_LAG.set([], seconds_since(oldest, now_ms));
+    let reviews = broker.reviews().count().await?;
+    let asked = reviews.oldest.map(|asked| asked.timestamp_millis());
+    REVIEWS_OPEN.set_count([], reviews.count);
+    REVIEWS_OLDEST_AGE.set([], seconds_since(asked, now_ms));
     Ok(())
 }
 

@@ -110,6 +110,7 @@ async fn prune_once(
     for (rows, keep) in [
         (Prunable::Jobs, retention.jobs),
         (Prunable::Chains, retention.jobs),
+        (Prunable::Reviews, retention.jobs),
         (Prunable::DroppedMessages, retention.jobs),
         (Prunable::Attempts, retention.attempts),
         (Prunable::CostTotals, retention.costs),

@@ -127,6 +127,8 @@ class Dashboard(unittest.TestCase):
                 "longshore_dead_letters_replayed_total",
                 "longshore_gate_duration_seconds",
                 "longshore_gates_total",
+                "longshore_reviews_open",
+                "longshore_reviews_oldest_age_seconds",
                 "longshore_orphans_reclaimed_total",
             },
         )

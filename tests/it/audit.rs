@@ -56,6 +56,19 @@ const ACTS: &[(&str, &str, u64, &str)] = &[
     ("batch cancel endless", "endless", 1, "done"),
     ("config push other.yaml --yes", "other.yaml", 1, "done"),
     ("config push --clear --yes", "--clear", 1, "done"),
+    (
+        "review approve asked/a --comment secret",
+        "asked/a --comment …",
+        1,
+        "done",
+    ),
+    (
+        "review edit asked/b --file other.yaml",
+        "asked/b --file other.yaml",
+        1,
+        "done",
+    ),
+    ("review reject asked/c nobody", "asked/c nobody", 1, "done"),
     ("migrate", "", 0, "done"),
     (
         "queues move nowhere other --yes",
@@ -85,7 +98,10 @@ async fn run(stack: &Stack, line: &str) {
 async fn prepare(stack: &Stack) {
     let failing = json!({"steps": [{"name": "a", "prompt": "[[status=400]]", "fallback": false}]});
     let slow = json!({"steps": [{"name": "a", "prompt": "[[latency=60000]]"}]});
+    let asking = |name: &str| json!({"name": name, "person": {"question": "Yes?"}});
+    let asked = json!({"steps": [asking("a"), asking("b"), asking("c")]});
     for (name, text) in [
+        ("asked.json", asked.to_string()),
         ("failing.json", failing.to_string()),
         ("slow.json", slow.to_string()),
         (
@@ -101,6 +117,7 @@ async fn prepare(stack: &Stack) {
         stack.write(name, &text).unwrap();
     }
     for line in [
+        "chain run asked.json --id asked --detach",
         "submit -p x --id later --delay 3600 --detach",
         "submit -p x --id delayed --delay 3600 --detach",
         "submit -p x --delay 3600 --detach --tenant acme",

@@ -7,6 +7,7 @@ mod kills;
 mod models;
 mod outcomes;
 mod recipes;
+mod reviews;
 mod validate;
 mod wide;
 

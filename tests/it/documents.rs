@@ -20,6 +20,7 @@ const COMMANDS: &[&str] = &[
     "batch cancel bundle",
     "run --tasks tasks.yaml",
     "run --tasks tasks.yaml --dry-run",
+    "chain run asking.json --id asking --detach",
     "chain run chain.json --id linked",
     "chain run chain.json --id detached-chain --detach",
     "chain run failing.json --id failing",
@@ -83,6 +84,12 @@ const COMMANDS: &[&str] = &[
     "config validate wrong.yaml",
     "config diff other.yaml",
     "doctor",
+    "review list",
+    "review list --state all",
+    "review show asking/b",
+    "review edit asking/b --file chain.json",
+    "review approve asking/b nobody",
+    "review reject asking/b",
 ];
 
 /// Commands that print JSON, and are tested elsewhere or print no document of ours.
@@ -103,10 +110,16 @@ async fn stack() -> Stack {
         step("a", "[[echo=[1, 2]]]"),
         {"name": "b", "needs": ["a"], "foreach": "steps.a.json", "prompt": "{{ item }}"},
     ]});
+    let asking = json!({"id": "asking", "steps": [
+        step("a", "[[echo=text]]"),
+        {"name": "b", "needs": ["a"],
+         "person": {"question": "Publish?", "artefact": "{{ steps.a.output }}", "deadline": "1h", "default": "reject"}},
+    ]});
     let failing = json!({"steps": [step("a", "[[status=400]]"), step("b", "y")]});
     for (name, text) in [
         ("chain.json", chain.to_string()),
         ("failing.json", failing.to_string()),
+        ("asking.json", asking.to_string()),
         (
             "tasks.jsonl",
             "{\"prompt\":\"x\"}\n{\"prompt\":\"[[status=400]]\",\"fallback\":false}\n".to_owned(),

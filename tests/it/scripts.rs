@@ -39,6 +39,7 @@ mod noscript;
 mod push_config;
 mod recover;
 mod replay_rules;
+mod reviews;
 mod settle;
 mod slots;
 mod tenants;

@@ -78,6 +78,8 @@ pub(crate) enum WaitsFor {
     Recipe,
     /// A worker that runs gates.
     GateWorker,
+    /// The decision of a person.
+    Person,
 }
 
 /// Why a job is given up.

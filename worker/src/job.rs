@@ -22,6 +22,7 @@ use crate::{
     chain::{Authors, RecipeResult},
     context::Context,
     gate::FinishedGate,
+    review::{Asked, ReviewRun},
 };
 
 /// A delivered job, shared by the stages that run it and the settle layer.
@@ -72,6 +73,10 @@ pub(crate) struct Progress {
     pub(crate) recipe: Option<Box<RecipeResult>>,
     /// How the step's gate ended, and what its command printed.
     pub(crate) gate: Option<Box<FinishedGate>>,
+    /// What the step asks a person.
+    pub(crate) asked: Option<Asked>,
+    /// The review of the job.
+    pub(crate) review: Option<Box<ReviewRun>>,
     /// Whether Redis keeps anything about this entry.
     pub(crate) is_in_redis: bool,
     /// Whether the open attempt reserved amounts of meters.
@@ -118,6 +123,8 @@ impl Job {
                 validation: None,
                 recipe: None,
                 gate: None,
+                asked: None,
+                review: None,
                 has_reserved: false,
                 consumed: Consumed::NothingTaken,
             }),

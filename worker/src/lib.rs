@@ -41,6 +41,7 @@ mod job;
 mod json_schema;
 mod log;
 pub mod provider;
+mod review;
 mod trace;
 
 // What runs beside the jobs.

@@ -189,6 +189,7 @@ impl<'a> Cause<'a> {
             Self::Time(WaitsFor::NewerWorker) => "needs a newer worker",
             Self::Time(WaitsFor::Recipe) => "its recipe",
             Self::Time(WaitsFor::GateWorker) => "needs a worker that runs gates",
+            Self::Time(WaitsFor::Person) => "a person",
             Self::Limit(_) => "limit",
             Self::ConcurrencyKey => "concurrency key",
             Self::Paused(_) => "paused",

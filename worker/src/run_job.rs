@@ -16,6 +16,7 @@ use crate::{
     job::Job,
     reserve::reserve,
     retry::{self, NextRound},
+    review::run_review,
     route::{
         self,
         candidates::{Query, select_first},
@@ -48,6 +49,11 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
     }
     if let Some(gate) = gate::GateStep::to_run(job) {
         return ControlFlow::Continue(Box::pin(gate.run(job, context)).await);
+    }
+    let asked = job.progress().asked.take();
+    if let Some(asked) = asked {
+        let run = run_review(job, asked, &admitted, context);
+        return ControlFlow::Continue(Box::pin(run).await);
     }
     let _alone = alone_if_suspect(job, context).await;
     let policy = &*context.policy();

@@ -23,6 +23,7 @@ use crate::{
     job::Job,
     log::Cause,
     record::{JobEnd, serialize, serialize_attempt},
+    review::withdraw_review,
 };
 
 /// Settles a job.
@@ -80,6 +81,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
             };
             let state = JobState::Discarded;
             Box::pin(chain::stop_recipe(job, context)).await;
+            Box::pin(withdraw_review(job, context)).await;
             let fence = end_job(job, attempt, state, &end, Some(&discard), context).await;
             if fence == Fence::Held {
                 context.log.dead_letter(job, &discard);
@@ -114,6 +116,7 @@ async fn cancel(
         ..JobEnd::default()
     };
     Box::pin(chain::stop_recipe(job, context)).await;
+    Box::pin(withdraw_review(job, context)).await;
     // Redis keeps the cancel request; the settle step must delete it.
     job.progress().is_in_redis = true;
     // Boxed, as all that is rare here: the settle step of a job is as large as its largest branch.

@@ -31,7 +31,7 @@ use crate::{
 
 /// The commands that change something and leave a row in the audit. Jobs and chains that are enqueued are in the ledger
 /// themselves.
-const AUDITED: [&str; 21] = [
+const AUDITED: [&str; 24] = [
     "batch cancel",
     "batch retry",
     "chain cancel",
@@ -53,6 +53,9 @@ const AUDITED: [&str; 21] = [
     "queues move",
     "queues purge",
     "resume",
+    "review approve",
+    "review edit",
+    "review reject",
 ];
 
 /// The variable that names the actor.
@@ -138,7 +141,7 @@ fn audited_command(matches: &ArgMatches, root: &clap::Command) -> Option<(String
 }
 
 /// Who acts: the user and the host, unless a program acts for a person and names them.
-fn actor(environment: &Environment) -> String {
+pub(crate) fn actor(environment: &Environment) -> String {
     let named = environment.get(ACTOR).map(str::trim);
     if let Some(named) = named.filter(|named| !named.is_empty()) {
         return one_line(named, SHORT);

@@ -20,6 +20,7 @@ mod queues;
 mod quota;
 mod recipes;
 mod reconcile;
+mod review;
 mod route;
 mod run;
 mod show;
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Route(route::Arguments),
     /// List, show and explain recipes
     Recipes(recipes::Arguments),
+    /// List, show and decide what people are asked
+    Review(review::Arguments),
     /// Show the length of queues and lanes
     Queues(queues::Arguments),
     /// Show workers and their jobs in flight
@@ -109,6 +112,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
         Command::Cron(arguments) => cron::run(arguments, &Session::open()?).await,
         Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
+        Command::Review(arguments) => review::run(arguments, &Session::open()?).await,
         Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
         Command::Workers(arguments) => workers::run(arguments, &Session::open()?).await,
         Command::Pause(arguments) => pause::pause(arguments, &Session::open()?).await,

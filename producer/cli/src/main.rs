@@ -6,6 +6,7 @@ mod confirm;
 #[cfg(test)]
 mod docs;
 mod documents;
+mod editor;
 mod environment;
 mod error;
 mod faults;

@@ -27,7 +27,7 @@ pub use self::{
     admission::{Admission, Admitted},
     in_flight::JobInFlight,
     journal::JournaledAttempt,
-    parking::{ParkForPause, ParkUntil, Parked},
+    parking::{AskedReview, ParkForPause, ParkUntil, Parked},
     reservation::{
         AlsoParked, Consumed, MeterAmounts, Reservation, ReservationCandidate, Reserved,
     },

@@ -22,6 +22,7 @@ mod maintenance;
 mod pauses;
 mod permissions;
 mod queues;
+mod reviews;
 mod script_batch;
 mod scripts;
 mod server;
@@ -58,9 +59,9 @@ pub use self::{
     cron::{CronFence, CronRecord, CronStatus, NextTick},
     dead_letters::{BulkProgress, BulkReplay, DeadLetterPage},
     deliveries::{
-        Admission, Admitted, AlsoParked, AttemptStart, Begun, Consumed, Delivery, Ending, Fence,
-        JobInFlight, JournaledAttempt, MeterAmounts, ParkForPause, ParkUntil, Parked, Reservation,
-        ReservationCandidate, Reserved, Turn,
+        Admission, Admitted, AlsoParked, AskedReview, AttemptStart, Begun, Consumed, Delivery,
+        Ending, Fence, JobInFlight, JournaledAttempt, MeterAmounts, ParkForPause, ParkUntil,
+        Parked, Reservation, ReservationCandidate, Reserved, Turn,
     },
     error::BrokerError,
     events::{BadEvent, EventEntry, EventStream, EventTail},
@@ -68,8 +69,8 @@ pub use self::{
     lanes::{LanePosition, ParkedJob, Released, ReleasedNow, TenantPosition},
     leader::LeaderToken,
     limits::{
-        AccountAccess, AccountHold, AlertCheck, ClaimedAlert, MeterReport, MeterUsage, OpenWindow,
-        SlotLimit, StoredLimitRecord, WindowCorrection, WindowUsage,
+        AccountAccess, AccountHold, Alert, AlertCheck, ClaimedAlert, MeterReport, MeterUsage,
+        OpenWindow, SlotLimit, StoredLimitRecord, WindowCorrection, WindowUsage,
     },
     maintenance::{OrphanSweep, OrphansRemoved},
     permissions::Permissions,
@@ -77,6 +78,7 @@ pub use self::{
         Bumped, DeliveredEntry, Entries, EntrySource, MovedJob, Pending, QueueDepth, QueueReader,
         TenantEntry,
     },
+    reviews::{Decided, LastReview, OpenReviews},
     server::{ServerFacts, ServerMemory},
     workers::{
         ControlChannel, Heartbeat, HeartbeatConnection, Recovered, SilentWorker, WorkerState,
@@ -140,6 +142,8 @@ themes! {
     maintenance: Maintenance;
     /// The Redis server itself: clock, version, settings.
     server: Server;
+    /// What steps ask people, and the decisions.
+    reviews: Reviews;
 }
 
 /// The maximum time to connect.

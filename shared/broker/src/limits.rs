@@ -11,7 +11,7 @@ use longshore_protocol::{id::AccessDigest, platform::PlatformName};
 use serde::Serialize;
 
 pub use self::{
-    alerts::{AlertCheck, ClaimedAlert},
+    alerts::{Alert, AlertCheck, ClaimedAlert},
     meters::{MeterReport, MeterUsage, WindowUsage},
     records::{OpenWindow, StoredLimitRecord, WindowCorrection},
 };

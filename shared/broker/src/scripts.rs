@@ -72,7 +72,8 @@ scripts! {
     SETTLE = "settle" with "events" "entries" "journal" "job_ids" "own_ids" "lanes" "concurrency_keys" "meters" "consumption"
         "cancel_requests" "replies" "chains" "chain_dispatch" "chain_outcome" "chain_advance" "dead_letters";
     /// Parks a job for a time or a pause.
-    PARK = "park" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption" "pauses" "chains";
+    PARK = "park" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption" "pauses" "chains"
+        "reviews";
     /// Parks new entries by tenant.
     PARK_BY_TENANT = "park_by_tenant" with "entries" "job_ids" "lanes";
     /// Moves jobs to another queue.
@@ -182,6 +183,8 @@ scripts! {
     HEARTBEAT = "heartbeat";
     /// Removes a recorder that is gone.
     REMOVE_RECORDER = "remove_recorder";
+    /// Decides a review.
+    REVIEW_DECIDE = "review_decide" with "events" "entries" "job_ids" "lanes" "reviews";
 }
 
 #[cfg(test)]

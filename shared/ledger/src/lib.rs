@@ -39,6 +39,7 @@ mod failures;
 mod jobs;
 mod outcomes;
 mod reconcile;
+mod reviews;
 mod rows;
 mod window_usage;
 
@@ -70,6 +71,7 @@ pub use failures::{FailureFilter, FailureGroup, FailureKey, Failures};
 pub use jobs::{JobFilter, JobHistory};
 pub use prune::Prunable;
 pub use reconcile::{DeadLetterKey, JobMissingAttempts, UnfinishedJob};
+pub use reviews::ReviewFilter;
 pub use rows::{AttemptCost, DeadLetterRow, JobRow};
 pub use window_usage::{UsageBy, WindowCalls, WindowUse};
 

@@ -73,6 +73,7 @@ impl FromRow<'_, PgRow> for OutcomeRow {
             gate: None,
             extracted: None,
             validation: None,
+            review: None,
         }))
     }
 }

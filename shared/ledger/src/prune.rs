@@ -27,6 +27,8 @@ pub enum Prunable {
     DeadLetters,
     /// Acts of people.
     Audit,
+    /// Reviews that ended.
+    Reviews,
 }
 
 impl Prunable {
@@ -42,6 +44,7 @@ impl Prunable {
             Self::Alerts => "alerts",
             Self::DeadLetters => "dead letters",
             Self::Audit => "audited acts",
+            Self::Reviews => "reviews",
         }
     }
 
@@ -56,6 +59,7 @@ impl Prunable {
             Self::Alerts => include_str!("../sql/prune_alerts.sql"),
             Self::DeadLetters => include_str!("../sql/prune_dead_letters.sql"),
             Self::Audit => include_str!("../sql/prune_audit.sql"),
+            Self::Reviews => include_str!("../sql/prune_reviews.sql"),
         }
     }
 }

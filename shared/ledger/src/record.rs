@@ -6,6 +6,7 @@ mod chains;
 mod dead_letters;
 mod jobs;
 mod quotas;
+mod reviews;
 
 use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, time::Duration};
 
@@ -14,6 +15,7 @@ use longshore_protocol::{
     chain::ChainId,
     event::{ActOutcome, AlertRecord, AuditRecord, ChainEvent, DeadLetterEnd, DropRecord, Event},
     id::{ActId, AttemptId, EntryId, JobId},
+    review::{ReviewRecord, ReviewState},
 };
 use sqlx::{Connection, PgConnection};
 
@@ -68,6 +70,7 @@ struct Rows<'a> {
     alerts: BTreeMap<AlertKey<'a>, &'a AlertRecord>,
     chains: BTreeMap<&'a ChainId, ChainWrite<'a>>,
     acts: BTreeMap<ActId, &'a AuditRecord>,
+    reviews: BTreeMap<(&'a JobId, DateTime<Utc>), &'a ReviewRecord>,
 }
 
 impl<'a> Rows<'a> {
@@ -132,6 +135,13 @@ impl<'a> Rows<'a> {
                 has_ended(old).cmp(&has_ended(new))
             });
         }
+        if let Some(record) = &event.review {
+            let has_ended = |record: &ReviewRecord| record.state != ReviewState::Awaiting;
+            let key = (&record.review.id, record.review.asked_at);
+            keep_better(&mut self.reviews, key, record, |old, new| {
+                has_ended(old).cmp(&has_ended(new))
+            });
+        }
     }
 
     async fn write(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
@@ -171,6 +181,10 @@ impl<'a> Rows<'a> {
         if !self.acts.is_empty() {
             let rows: Vec<_> = self.acts.values().copied().collect();
             audit::upsert(&rows, &mut transaction).await?;
+        }
+        let all: Vec<_> = self.reviews.values().copied().collect();
+        for rows in split_by_size(&all, |row| reviews::size(row)) {
+            reviews::upsert(rows, &mut transaction).await?;
         }
         transaction.commit().await
     }

@@ -11,6 +11,7 @@ mod idempotence;
 mod partitions;
 mod postgres;
 mod quotas;
+mod reviews;
 mod schema;
 mod totals;
 mod window_usage;

@@ -14,6 +14,7 @@ pub mod merge;
 mod models;
 mod name;
 mod parse;
+mod person;
 mod several;
 pub mod spawn;
 mod state;
@@ -33,6 +34,7 @@ pub use self::{
     models::{AUTO_CATEGORY, AuthorPart, MAX_MODELS, Merge, MergeKind, ModelName, Models, NotBy},
     name::{BadChainName, ChainId, Instance, StepName},
     parse::{FIELDS, MAX_STEPS, STEP_FIELDS, parse, parse_recipe},
+    person::Person,
     state::StepState,
     step::{ChainCap, MergeOf, OnFailure, StepRef},
     validate::{Check, Validate, Validation, Verdict, pattern},

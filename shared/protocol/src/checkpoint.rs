@@ -16,6 +16,7 @@ use crate::{
     outcome::ChainOutcome,
     platform::Tier,
     recipe::RecipeProgress,
+    review::ReviewProgress,
 };
 
 /// The number of past attempts that a history keeps, newest last.
@@ -104,6 +105,9 @@ pub struct Checkpoint {
     /// The recipe that answers the job, once it has started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Box<RecipeProgress>>,
+    /// The review of the job, once it has asked a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewProgress>,
 }
 
 #[expect(
@@ -208,6 +212,7 @@ impl Checkpoint {
             waits_since: None,
             run_now: false,
             recipe: None,
+            review: None,
         }
     }
 
@@ -232,7 +237,8 @@ impl Checkpoint {
         self.history.push(attempt);
     }
 
-    /// The checkpoint of a replayed job: retries, crashes and the wait for a newer worker start again.
+    /// The checkpoint of a replayed job: retries, crashes and the wait for a newer worker start
+    /// again, and a person is asked again.
     #[must_use]
     pub fn replayed(mut self) -> Self {
         self.exhausted.clear();
@@ -245,6 +251,7 @@ impl Checkpoint {
         self.crashes = 0;
         self.crashes_here = 0;
         self.waits_since = None;
+        self.review = None;
         self.replays += 1;
         self
     }

@@ -25,6 +25,7 @@ use crate::{
     envelope::Envelope,
     id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     money::Usd,
+    review::ReviewRecord,
     serialized::{Serialized, serialize_as},
     state::{AttemptOutcome, JobState},
 };
@@ -59,6 +60,9 @@ pub struct Event {
     /// What a person did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditRecord>,
+    /// The review after the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewRecord>,
 }
 
 /// The part of an [`Event`] that records an attempt alone.

@@ -63,6 +63,11 @@ impl Keys {
         }
     }
 
+    /// How the last review of a job ended, kept for a while.
+    pub fn decision(&self, job: &JobId) -> String {
+        format!("{}:review:{job}", self.prefix)
+    }
+
     /// What a producer's own id stands for: content hash and entry id.
     pub fn id(&self, job: &JobId) -> String {
         format!("{}:id:{job}", self.prefix)
@@ -173,6 +178,10 @@ impl Keys {
         replies_waiting = "replies:waiting";
         /// The jobs whose cancellation is requested, by time.
         cancelled = "cancelled";
+        /// The open reviews, by job id.
+        reviews = "reviews";
+        /// When each open review was asked, and the entry id of its parked job, by job id.
+        reviews_parked = "reviews:parked";
         /// What is paused, by kind and name.
         paused = "paused";
         /// The lanes of jobs that are parked for a pause.

@@ -23,6 +23,7 @@ pub mod event;
 pub mod outcome;
 pub mod recipe;
 pub mod reply;
+pub mod review;
 
 pub mod keys;
 pub mod serialized;

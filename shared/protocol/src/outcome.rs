@@ -14,6 +14,7 @@ use crate::{
     id::JobId,
     money::Usd,
     recipe::RecipeName,
+    review::ReviewResult,
     state::JobState,
 };
 
@@ -79,6 +80,9 @@ pub struct Outcome {
     /// Of a step that checks an answer, and of a job whose recipe does; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Box<Validation>>,
+    /// Of a step that asked a person; absent otherwise, and while nobody has decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Box<ReviewResult>>,
 }
 
 /// How a recipe answered a job. The numbers of the outcome are those of all calls of all rounds.
@@ -179,6 +183,7 @@ impl Outcome {
             gate: None,
             extracted: None,
             validation: None,
+            review: None,
         }
     }
 }

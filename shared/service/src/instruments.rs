@@ -281,6 +281,10 @@ instruments! {
     Gauge QUOTA_USED = "longshore_quota_used_ratio" ["meter"] from Leader;
     /// Jobs that wait for room under a limit, without the budgets of single tenants and chains.
     Gauge QUOTA_WAITING = "longshore_quota_waiting_jobs" ["meter"] from Leader;
+    /// Reviews that wait for a person.
+    Gauge REVIEWS_OPEN = "longshore_reviews_open" [] from Leader;
+    /// Age of the oldest review that waits for a person; 0 if there is none.
+    Gauge REVIEWS_OLDEST_AGE = "longshore_reviews_oldest_age_seconds" [] from Leader;
     /// Alerts of limits; the meter is without tenant and chain, the threshold in percent.
     Counter QUOTA_ALERTS = "longshore_quota_alerts_total" ["meter", "threshold"] from Leader;
     /// Jobs that were released from the lanes of times and limits.

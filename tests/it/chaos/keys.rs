@@ -28,6 +28,8 @@ const EXPIRING: &[(&str, u64)] = &[
     ("unique:", HOUR),
     // Steps and answers of ended chains and batches: `retention.chains`.
     ("chain:", 7 * DAY),
+    // What people decided: 30 days, or as outcomes once the job has read it.
+    ("review:", 30 * DAY),
     // Steps of chains whose worker died before it started them.
     ("chains:prepared:", HOUR),
     // Heartbeats and the lease of the leader: seconds.

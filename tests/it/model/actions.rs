@@ -182,6 +182,7 @@ impl World {
             concurrency: key.as_ref(),
             checkpoint: stored(text),
             consumed: Consumed::NothingTaken,
+            review: None,
         };
         let parked = self
             .fixture

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_broker::Consumed;
+use longshore_broker::{Alert, Consumed};
 use longshore_protocol::event::Event;
 
 use super::{
@@ -134,8 +134,11 @@ async fn an_alert_is_kept_until_delivered_and_claimed_by_one_process() {
     claimed.extend(two.unwrap());
     assert_eq!(claimed.len(), 1);
     let first = claimed.remove(0);
-    assert_eq!(first.alert.meter, take.meter());
-    assert_eq!((first.alert.threshold, first.alert.end_ms), (50, None));
+    let Alert::Window(alert) = &first.alert else {
+        panic!("{first:?}");
+    };
+    assert_eq!(alert.meter, take.meter());
+    assert_eq!((alert.threshold, alert.end_ms), (50, None));
 
     // Its claim expired: it is due again, unchanged.
     broker.limits().delay_alert(&first.id, 0).await.unwrap();

@@ -352,6 +352,7 @@ pub(crate) fn parking(due: DateTime<Utc>, checkpoint: &Serialized<Checkpoint>) -
         concurrency: None,
         checkpoint: Some(checkpoint),
         consumed: Consumed::NothingTaken,
+        review: None,
     }
 }
 

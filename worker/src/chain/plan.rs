@@ -58,6 +58,7 @@ impl Planner<'_> {
                     gate: step.gate.clone(),
                     extract: step.extract,
                     validate: step.validate.clone().map(Box::new),
+                    person: step.person.clone(),
                     escalate: step.on_failure == OnFailure::Escalate,
                     keeps_outcome: true,
                     parent: self.parent_of(&step.needs),

@@ -4,10 +4,10 @@ use std::{fmt, ops::ControlFlow, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
-    call::ChatMessage,
+    call::{ChatMessage, Role},
     chain::{
         SKIPPED, StepRef,
-        template::{TemplateError, TemplateScope, render_envelope},
+        template::{TemplateError, TemplateScope, render_envelope, render_person},
     },
     checkpoint::Checkpoint,
     envelope::{Envelope, Limit, MalformedCode},
@@ -26,6 +26,7 @@ use crate::{
     context::Context,
     disposition::{Discard, Disposition, OrDispose as _, Stage},
     job::Job,
+    review::Asked,
     route,
 };
 
@@ -69,7 +70,8 @@ pub(crate) async fn prepare(
     let condition = step.when.as_ref().filter(|_| step.index.is_none());
     let reads =
         step.templated || condition.is_some() || step.not_by.is_some() || step.validate.is_some();
-    if !reads && !step.is_to_fan_out() && step.merge.is_none() {
+    let asks_or_merges = step.merge.is_some() || step.person.is_some();
+    if !reads && !step.is_to_fan_out() && !asks_or_merges {
         return ControlFlow::Continue(None);
     }
     let scope = load_scope(step, context).await?;
@@ -103,6 +105,14 @@ pub(crate) async fn prepare(
         }
         Evaluated::Unchanged => None,
         Evaluated::Rendered(rendered) => Some(*rendered),
+        Evaluated::Asked(asked) => {
+            let mut envelope = envelope.clone();
+            envelope.messages = vec![ChatMessage::new(Role::User, asked.question.clone())];
+            let artefact = asked.artefact.as_ref().map_or(0, String::len);
+            check_size(step, asked.question.len() + artefact, context).or_dispose()?;
+            job.progress().asked = Some(asked);
+            return ControlFlow::Continue(Some(envelope));
+        }
     };
     if let Some(models) = step.models.as_ref().filter(|_| step.is_to_fan_out()) {
         let envelope = rendered.as_ref().unwrap_or(envelope);
@@ -133,7 +143,7 @@ pub(crate) async fn prepare(
         }
     };
     if let Some(rendered) = &rendered {
-        check_size(step, rendered, context).or_dispose()?;
+        check_size(step, size_of(rendered), context).or_dispose()?;
     }
     ControlFlow::Continue(rendered)
 }
@@ -147,6 +157,8 @@ enum Evaluated {
     /// It has no templates.
     Unchanged,
     Rendered(Box<Envelope>),
+    /// It asks a person.
+    Asked(Asked),
 }
 
 fn evaluate(
@@ -162,6 +174,10 @@ fn evaluate(
     }
     if let Some(list) = step.foreach.as_ref().filter(|_| step.is_to_fan_out()) {
         return scope.list(list).map(Evaluated::Items);
+    }
+    if let Some(person) = &step.person {
+        let (question, artefact) = render_person(person, scope)?;
+        return Ok(Evaluated::Asked(Asked { question, artefact }));
     }
     if !step.templated {
         return Ok(Evaluated::Unchanged);
@@ -204,12 +220,16 @@ async fn fan_out(
     Disposition::Gone
 }
 
-/// Rendered texts may be as large as a message.
-fn check_size(step: &StepRef, envelope: &Envelope, context: &Context) -> Result<(), Discard> {
-    let limit = context.policy().config.limits.max_bytes;
+/// The size of the texts of an envelope, in bytes.
+fn size_of(envelope: &Envelope) -> usize {
     let texts = envelope.messages.iter().flat_map(ChatMessage::texts);
     let texts = texts.map(str::len);
-    let size: usize = texts.sum::<usize>() + envelope.system.as_ref().map_or(0, String::len);
+    texts.sum::<usize>() + envelope.system.as_ref().map_or(0, String::len)
+}
+
+/// Rendered texts may be as large as a message.
+fn check_size(step: &StepRef, size: usize, context: &Context) -> Result<(), Discard> {
+    let limit = context.policy().config.limits.max_bytes;
     if size <= limit {
         return Ok(());
     }

@@ -115,6 +115,11 @@ pub(crate) fn outcome(
             .validation
             .clone()
             .filter(|_| record.state == JobState::Completed),
+        review: progress
+            .review
+            .as_ref()
+            .and_then(|review| review.result.clone())
+            .map(Box::new),
     }
 }
 

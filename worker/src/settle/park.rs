@@ -1,7 +1,7 @@
 //! The steps that park a job: until a time, or until something is resumed.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Consumed, ParkForPause, ParkUntil, Parked};
+use longshore_broker::{AskedReview, Consumed, ParkForPause, ParkUntil, Parked};
 use longshore_policy::pause::{PausedLane, order};
 use longshore_protocol::{
     checkpoint::Checkpoint,
@@ -9,6 +9,7 @@ use longshore_protocol::{
     envelope::Concurrency,
     event::{AttemptRecord, Event},
     id::{AttemptId, JobId},
+    review::ReviewRecord,
     serialized::Serialized,
     state::JobState,
 };
@@ -32,7 +33,7 @@ pub(super) async fn park_until(
     let state = match waits_for {
         WaitsFor::NotBefore | WaitsFor::NewerWorker | WaitsFor::GateWorker => JobState::Scheduled,
         WaitsFor::Retry | WaitsFor::Platform => JobState::Retryable,
-        WaitsFor::Recipe => JobState::Running,
+        WaitsFor::Recipe | WaitsFor::Person => JobState::Running,
     };
     let now = context.clock.now();
     let keyring = context.broker.keyring();
@@ -48,6 +49,10 @@ pub(super) async fn park_until(
         WaitsFor::Recipe => job.progress().checkpoint.recipe.clone(),
         _ => None,
     };
+    let review = match waits_for {
+        WaitsFor::Person => job.progress().review.as_ref().map(|run| run.review.clone()),
+        _ => None,
+    };
     let parking = ParkUntil {
         attempt: payload.attempt,
         event: payload.event.as_ref(),
@@ -57,6 +62,10 @@ pub(super) async fn park_until(
         concurrency: payload.concurrency.as_ref(),
         checkpoint: payload.checkpoint.as_ref(),
         consumed: payload.consumed,
+        review: review.as_ref().map(|review| AskedReview {
+            review,
+            alerts: context.config.alerts.webhook.is_some(),
+        }),
     };
     retry_until_answered("park job", || {
         context
@@ -117,6 +126,12 @@ struct ParkPayload {
     consumed: Consumed,
 }
 
+/// The review that the job asks now.
+fn asked_review(progress: &Progress) -> Option<ReviewRecord> {
+    let run = progress.review.as_ref().filter(|run| run.is_new)?;
+    Some(ReviewRecord::asked(run.review.clone()))
+}
+
 fn park_payload(
     job: &Job,
     progress: &mut Progress,
@@ -132,6 +147,7 @@ fn park_payload(
     let event = Event {
         job: Some(job_record(job, progress, state, now, &end)),
         attempt: attempt.cloned(),
+        review: asked_review(progress),
         ..Event::default()
     };
     let serialized = serialize(&event, keyring);

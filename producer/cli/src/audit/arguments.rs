@@ -5,7 +5,7 @@ use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 use crate::render::text::one_line;
 
 /// Options of which only the name is recorded: their values are prompts, or fields of jobs.
-const CONTENT: [&str; 2] = ["prompt", "set"];
+const CONTENT: [&str; 3] = ["prompt", "set", "comment"];
 
 /// Options that change nothing about the act.
 const LEFT_OUT: [&str; 3] = ["format", "yes", "wide"];

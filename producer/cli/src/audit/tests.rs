@@ -9,7 +9,7 @@ use crate::Arguments;
 const ENQUEUING: [&str; 4] = ["batch", "chain run", "run", "submit"];
 
 /// Commands that change nothing that others see.
-const READING: [&str; 41] = [
+const READING: [&str; 43] = [
     "audit",
     "batch list",
     "batch show",
@@ -46,6 +46,8 @@ const READING: [&str; 41] = [
     "recipes list",
     "recipes show",
     "reconcile",
+    "review list",
+    "review show",
     "route",
     "show",
     "status",

@@ -1,7 +1,9 @@
 //! Explains why a parked job waits in its lane.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_broker::{AccountHold, Broker, BrokerError, LanePosition, TenantPosition};
+use longshore_broker::{
+    AccountHold, Broker, BrokerError, LanePosition, LastReview, TenantPosition,
+};
 use longshore_client::{JobId, JobSnapshot, Lane, QueueName};
 use longshore_policy::{
     limits::MeterName,
@@ -11,6 +13,7 @@ use longshore_protocol::{
     call::ErrorClass,
     checkpoint::Checkpoint,
     envelope::{Envelope, PROTOCOL_VERSION},
+    review::Review,
 };
 
 use crate::render::{
@@ -56,6 +59,9 @@ pub(super) async fn explain_parked(
                     "waiting for its recipe, round {}: `longshore chain show {}`",
                     recipe.round, recipe.chain
                 ));
+            }
+            if let Some(review) = open_review(broker, found).await? {
+                return Ok(waits_for_person(&review));
             }
             match due_at {
                 Some(due) => {
@@ -105,6 +111,27 @@ pub(super) async fn explain_parked(
             None => "waiting for its tenant's turn".to_owned(),
         },
     })
+}
+
+/// The open review of a job that asks a person.
+async fn open_review(broker: &Broker, found: &JobSnapshot) -> Result<Option<Review>, BrokerError> {
+    let checkpoint = found.checkpoint.as_ref();
+    let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.review.is_some()) else {
+        return Ok(None);
+    };
+    Ok(match broker.reviews().last(&checkpoint.id).await? {
+        LastReview::Open(review) => Some(*review),
+        LastReview::Ended(_) | LastReview::Unknown => None,
+    })
+}
+
+/// What a job waits for that asks a person.
+fn waits_for_person(review: &Review) -> String {
+    let question = one_line(&review.question, ERROR_HEAD);
+    let asks = review.asks.as_deref();
+    let asks = asks.map_or_else(String::new, |asks| format!(" ({})", one_line(asks, 60)));
+    let id = &review.id;
+    format!("waits for a person{asks}: {question} (`longshore review show {id}`)")
 }
 
 /// The account hold that ends when the job is due, as the rest of a sentence.

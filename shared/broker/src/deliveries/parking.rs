@@ -8,11 +8,13 @@ use longshore_protocol::{
     envelope::Concurrency,
     event::Event,
     id::{AttemptId, JobId},
+    review::{Review, ReviewAlert},
     serialized::Serialized,
 };
+use serde::Serialize;
 
 use crate::{
-    BrokerError, Consumed, Deliveries, Delivery,
+    Alert, BrokerError, Consumed, Deliveries, Delivery,
     deliveries::{attempt_argument, concurrency_key},
     scripts,
 };
@@ -36,13 +38,23 @@ pub struct ParkUntil<'a> {
     pub checkpoint: Option<&'a Serialized<Checkpoint>>,
     /// What the attempt consumed of its reservation.
     pub consumed: Consumed,
+    /// What a person is asked, whose decision releases the job before.
+    pub review: Option<AskedReview<'a>>,
+}
+
+/// A review to register with its job.
+#[derive(Debug, Clone, Copy)]
+pub struct AskedReview<'a> {
+    pub review: &'a Review,
+    /// Whether to alert that somebody is waited for.
+    pub alerts: bool,
 }
 
 /// The result of parking a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parked {
     Yes,
-    /// Nothing changed: the pause is over, or the chain that the job waits for does not run.
+    /// Nothing changed: the pause is over, the chain that the job waits for does not run, or its review is decided.
     Resumed,
     /// Nothing changed: another worker holds the entry, or has settled it.
     Lost,
@@ -103,6 +115,9 @@ impl Deliveries<'_> {
             .arg(parking.consumed.to_lua_argument())
             .arg(self.broker.parked_argument(delivery)?)
             .arg(parking.chain.map_or("", ChainId::as_str));
+        for argument in self.review_arguments(parking.review)? {
+            call.arg(argument);
+        }
         let reply: String = self.broker.run(&call).await?;
         Parked::from_reply(&reply)
     }
@@ -125,9 +140,38 @@ impl Deliveries<'_> {
             .arg(pausing.consumed.to_lua_argument())
             .arg(self.broker.parked_argument(delivery)?)
             .arg("");
+        for argument in self.review_arguments(None)? {
+            call.arg(argument);
+        }
         let reply: String = self.broker.run(&call).await?;
         Parked::from_reply(&reply)
     }
+
+    /// When the review was asked, the review, and the alert; all empty without a review.
+    fn review_arguments(self, asked: Option<AskedReview<'_>>) -> Result<[String; 3], BrokerError> {
+        let Some(AskedReview { review, alerts }) = asked else {
+            return Ok(Default::default());
+        };
+        let alert = if alerts {
+            let alert = self
+                .broker
+                .keyring()
+                .sealed(&ReviewAlert::from(review))?
+                .into_owned();
+            json(&Alert::Review { review: alert })?
+        } else {
+            String::new()
+        };
+        Ok([
+            review.asked_at.timestamp_millis().to_string(),
+            json(&*self.broker.keyring().sealed(review)?)?,
+            alert,
+        ])
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, BrokerError> {
+    serde_json::to_string(value).map_err(|error| BrokerError::not_serializable("review", error))
 }
 
 #[cfg(test)]

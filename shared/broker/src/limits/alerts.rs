@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use longshore_protocol::event::AlertRecord;
+use longshore_protocol::{event::AlertRecord, review::ReviewAlert};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{BrokerError, Limits, scripts};
 
@@ -22,7 +23,27 @@ pub struct AlertCheck {
 pub struct ClaimedAlert {
     /// Its id, the same at every delivery.
     pub id: String,
-    pub alert: AlertRecord,
+    pub alert: Alert,
+}
+
+/// What an alert is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Alert {
+    /// A person is asked.
+    Review { review: ReviewAlert },
+    /// A window passed a threshold.
+    Window(AlertRecord),
+}
+
+impl Alert {
+    /// When it was raised, in ms since 1970.
+    pub fn at_ms(&self) -> i64 {
+        match self {
+            Self::Review { review } => review.asked_at.timestamp_millis(),
+            Self::Window(window) => window.at_ms,
+        }
+    }
 }
 
 impl Limits<'_> {
@@ -60,7 +81,12 @@ impl Limits<'_> {
             .arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         let claimed: Vec<(String, String)> = self.broker.run(&call).await?;
         let claimed = claimed.into_iter().map(|(id, alert)| {
-            let alert = self.parse_alert(&alert)?;
+            let alert = match self.parse_alert(&alert)? {
+                Alert::Review { review } => Alert::Review {
+                    review: self.broker.keyring().opened(review),
+                },
+                window @ Alert::Window(_) => window,
+            };
             Ok(ClaimedAlert { id, alert })
         });
         claimed.collect()
@@ -89,7 +115,7 @@ impl Limits<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    fn parse_alert(self, text: &str) -> Result<AlertRecord, BrokerError> {
+    fn parse_alert<T: DeserializeOwned>(self, text: &str) -> Result<T, BrokerError> {
         serde_json::from_str(text)
             .map_err(|error| BrokerError::foreign(self.broker.keys().alerts(), error))
     }

@@ -42,6 +42,7 @@ fn event(n: u64, (attempt_n, knows): (u8, u8)) -> (EventId, Event) {
         chain: None,
         alert: None,
         audit: None,
+        review: None,
     };
     (version(n), event)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Extract, GateName, MergeOf, Models, NotBy, OnFailure, StepName, Validate, Work,
+    Extract, GateName, MergeOf, Models, NotBy, OnFailure, Person, StepName, Validate, Work,
     faults::{Faults, Location},
     template::{OF_MANY, OF_ONE, Uses},
 };
@@ -34,6 +34,7 @@ pub(super) struct Draft {
     pub(super) gate: Option<GateName>,
     pub(super) extract: Option<Extract>,
     pub(super) validate: Option<Validate>,
+    pub(super) person: Option<Person>,
 }
 
 impl Draft {
@@ -59,6 +60,7 @@ impl Draft {
             gate: None,
             extract: None,
             validate: None,
+            person: None,
         }
     }
 

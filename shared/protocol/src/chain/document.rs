@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 use serde_json::{Map, Value};
 
 use super::{
-    ChainId, Extract, GateName, Merge, MergeOf, Models, NotBy, OnFailure, StepName, Validate,
+    ChainId, Extract, GateName, Merge, MergeOf, Models, NotBy, OnFailure, Person, StepName,
+    Validate,
 };
 use crate::{
     envelope::{ContentHash, Limit},
@@ -105,6 +106,8 @@ pub struct Step {
     pub extract: Option<Extract>,
     /// How it checks the answer of another step.
     pub validate: Option<Validate>,
+    /// What it asks a person, instead of a call to a model.
+    pub person: Option<Person>,
     pub work: Work,
 }
 

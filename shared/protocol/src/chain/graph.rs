@@ -1,6 +1,6 @@
 //! Diagrams of a chain for Mermaid and Graphviz.
 
-use super::{Document, OnComplete, OnFailure, Step, StepName};
+use super::{Document, OnComplete, OnFailure, Person, Step, StepName};
 
 /// A flowchart for Mermaid: <https://mermaid.js.org/syntax/flowchart.html>.
 pub fn mermaid(document: &Document) -> String {
@@ -102,8 +102,18 @@ fn label(step: &Step) -> String {
             .map(|condition| format!("when {condition}")),
         step.min_success.map(|least| format!("at least {least}")),
         (step.on_failure != OnFailure::Fail).then(|| format!("on failure: {}", step.on_failure)),
+        step.person.as_ref().map(asked),
     ];
     lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
+/// Whom the step asks.
+fn asked(person: &Person) -> String {
+    let asks = person.asks.as_deref();
+    asks.map_or_else(
+        || "asks a person".to_owned(),
+        |asks| format!("asks a person: {asks}"),
+    )
 }
 
 fn after(document: &Document) -> Option<&'static str> {

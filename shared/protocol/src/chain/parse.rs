@@ -12,6 +12,7 @@ use super::{
     faults::{BadChain, Faults, Location},
     gate::{check_gate, gate_name, gate_work},
     models,
+    person::{check_person, person_work, take_person},
     several::{check_models, split_merge},
     template::Uses,
     validate::{self, check_validate, validate_work},
@@ -63,6 +64,7 @@ pub const STEP_FIELDS: &[&str] = &[
     "gate",
     "extract",
     "validate",
+    "person",
 ];
 
 /// The highest `max_parallel` and `min_success`.
@@ -323,6 +325,7 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
             asks_a_model,
             ..validate
         });
+    let asked = take_person(&mut members, &location, faults);
     let (work, mut uses) = if has_gate {
         let work = gate
             .as_ref()
@@ -333,6 +336,9 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
             .as_ref()
             .and_then(|validate| validate_work(validate, &mut members, &location, faults));
         (work, Vec::new())
+    } else if let Some(asked) = &asked {
+        let work = person_work(&mut members, &location, faults);
+        (work, asked.uses.clone())
     } else {
         work(&mut members, &location, limits, faults)
     };
@@ -376,7 +382,9 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
         gate,
         extract,
         validate,
+        person: asked.and_then(|asked| asked.person),
     };
+    check_person(&draft, merge.is_some(), faults);
     check_gate(&draft, merge.is_some(), faults);
     check_validate(&draft, &members, merge.is_some(), faults);
     check_models(&draft, &members, merge.as_ref(), faults);
@@ -415,6 +423,7 @@ fn finished(draft: Draft) -> Option<Step> {
         gate: draft.gate,
         extract: draft.extract,
         validate: draft.validate,
+        person: draft.person,
     })
 }
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ChainId, Extract, GateName, Instance, Merge, ModelName, Models, NotBy, StepName, Validate,
+    ChainId, Extract, GateName, Instance, Merge, ModelName, Models, NotBy, Person, StepName,
+    Validate,
 };
 use crate::{id::JobId, money::Usd};
 
@@ -115,6 +116,9 @@ pub struct StepRef {
     /// How it checks the answer of another step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<Box<Validate>>,
+    /// What it asks a person, instead of a call to a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Person>,
 }
 
 /// The most that a chain may cost.
@@ -184,6 +188,7 @@ impl StepRef {
             gate: None,
             extract: None,
             validate: None,
+            person: None,
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) use self::{
     syntax::{Uses, uses, uses_of_expression},
     values::{OF_MANY, OF_ONE},
 };
-use super::{ChainId, StepName};
+use super::{ChainId, Person, StepName};
 use crate::{
     call::{ChatMessage, Role},
     envelope::Envelope,
@@ -238,6 +238,31 @@ pub(super) fn texts(envelope: &Envelope) -> impl Iterator<Item = (String, &str)>
         Some((format!("field `parameters`: `{name}`"), value.as_str()?))
     });
     system.into_iter().chain(messages).chain(parameters)
+}
+
+/// The question and the artefact of a step that asks a person, filled in.
+pub fn render_person(
+    person: &Person,
+    scope: &TemplateScope,
+) -> Result<(String, Option<String>), TemplateError> {
+    let values = values::of_scope(scope);
+    let filled = |name: &str, text: &str| {
+        if !is_template(text) {
+            return Ok(text.to_owned());
+        }
+        let in_field = |error| TemplateError(format!("field `person`: field `{name}`: {error}"));
+        scope.rendered(text, &values).map_err(in_field)
+    };
+    let question = filled("question", &person.question)?;
+    if question.trim().is_empty() {
+        return Err(TemplateError(
+            "field `person`: field `question`: nothing is left of it when it is filled in"
+                .to_owned(),
+        ));
+    }
+    let artefact = person.artefact.as_deref();
+    let artefact = artefact.map(|text| filled("artefact", text)).transpose()?;
+    Ok((question, artefact))
 }
 
 /// Renders the templates of an envelope; other texts stay as they are.

@@ -98,6 +98,7 @@ fn a_document_means_what_it_says() {
             gate: None,
             extract: None,
             validate: None,
+            person: None,
             work: Work {
                 job: "{\"prompt\":\"Name three cities.\",\"type\":\"research\"}",
                 templated: false,
@@ -133,6 +134,7 @@ fn a_document_means_what_it_says() {
             gate: None,
             extract: None,
             validate: None,
+            person: None,
             work: Work {
                 job: "{\"prompt\":\"Describe {{ item }} ({{ index }}).\"}",
                 templated: true,
@@ -172,6 +174,7 @@ fn a_document_means_what_it_says() {
             gate: None,
             extract: None,
             validate: None,
+            person: None,
             work: Work {
                 job: "{\"messages\":[{\"role\": \"user\", \"content\": \"{{ gathered | length }}\"}]}",
                 templated: true,
@@ -209,6 +212,7 @@ fn a_document_means_what_it_says() {
             gate: None,
             extract: None,
             validate: None,
+            person: None,
             work: Work {
                 job: "{\"prompt\":\"{{ steps.research.summary }} {{ chain.name }}\",\"system\":\"You are strict.\"}",
                 templated: true,

@@ -14,6 +14,7 @@ use crate::{
     dead_letter::{DeadLetter, StoredMessage},
     event::{AttemptRecord, DeadLetterRecord, Event, JobRecord},
     outcome::{ChainOutcome, Merged, Outcome, StepOutput},
+    review::{Decision, Review, ReviewAlert, ReviewRecord},
 };
 
 /// The only member of encrypted metadata, which so stays an object.
@@ -34,6 +35,9 @@ const EXPLANATION: &str = "explanation";
 const BYTES: &str = "bytes";
 const JOB: &str = "job";
 const PARAMETERS: &str = "parameters";
+const QUESTION: &str = "question";
+const ARTEFACT: &str = "artefact";
+const COMMENT: &str = "comment";
 
 /// Reasons and classes whose texts Longshore writes itself, of ids, numbers and times only. Those of all others may quote
 /// a prompt or an answer.
@@ -225,6 +229,9 @@ impl Content for Event {
         if let Some(dead) = &mut self.dead {
             dead.visit(visitor);
         }
+        if let Some(review) = &mut self.review {
+            review.visit(visitor);
+        }
     }
 }
 
@@ -237,6 +244,33 @@ impl Content for JobRecord {
         if let Some(metadata) = &mut self.metadata {
             visitor.object(METADATA, metadata);
         }
+    }
+}
+
+impl Content for Review {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.text(QUESTION, &mut self.question);
+        visitor.optional(ARTEFACT, &mut self.artefact);
+    }
+}
+
+impl Content for ReviewRecord {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        self.review.visit(visitor);
+        visitor.optional(COMMENT, &mut self.comment);
+    }
+}
+
+impl Content for ReviewAlert {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.text(QUESTION, &mut self.question);
+    }
+}
+
+impl Content for Decision {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.optional(COMMENT, &mut self.comment);
+        visitor.optional(ARTEFACT, &mut self.text);
     }
 }
 
@@ -313,6 +347,10 @@ impl Content for StepRef {
         visitor.optional(EXPRESSION, &mut self.foreach);
         if let Some(item) = &mut self.item {
             visitor.value(ITEM, item);
+        }
+        if let Some(person) = &mut self.person {
+            visitor.text(QUESTION, &mut person.question);
+            visitor.optional(ARTEFACT, &mut person.artefact);
         }
         let text = self
             .merge
@@ -404,6 +442,9 @@ impl Content for Outcome {
         }
         if let Some(extracted) = &mut self.extracted {
             extracted.visit(visitor);
+        }
+        if let Some(review) = &mut self.review {
+            visitor.optional(COMMENT, &mut review.comment);
         }
         if let Some(metadata) = &mut self.metadata {
             visitor.object(METADATA, metadata);

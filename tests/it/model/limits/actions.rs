@@ -174,6 +174,7 @@ impl Belief {
                     concurrency: None,
                     checkpoint: Some(&text),
                     consumed,
+                    review: None,
                 };
                 fixture
                     .broker

@@ -83,6 +83,17 @@ pub(super) struct Conditions {
     /// The part that it takes out of its answer.
     #[serde(default)]
     pub(super) extract: Option<Extract>,
+    /// What it asks a person.
+    #[serde(default)]
+    pub(super) person: Option<Asked>,
+}
+
+/// What a step asks a person, before its templates are filled in.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(super) struct Asked {
+    pub(super) question: String,
+    #[serde(default)]
+    pub(super) asks: Option<String>,
 }
 
 /// Why a step, or an item of one, did not succeed.

@@ -1,12 +1,9 @@
 //! `longshore dlq edit`: changes the message of a dead letter.
 
-use std::io::Write as _;
-
 use longshore_protocol::{
     dead_letter::{DeadLetter, StoredMessage},
     envelope::{Envelope, MessageLimits, RawMessage, parse_all},
 };
-use longshore_settings::Environment;
 
 use super::{
     find_dead_letter,
@@ -15,8 +12,9 @@ use super::{
 };
 use crate::{
     audit,
+    editor::edit_text,
     error::{CommandError, Exit},
-    input::{read_text, read_text_or_stdin},
+    input::read_text_or_stdin,
     options::Assignment,
     output,
     session::Session,
@@ -161,44 +159,12 @@ async fn edit_in_editor(
         (None, Form::Other { why, .. }) => return Err(unchangeable(why, id)),
         (None, _) => String::new(),
     };
-    let environment = Environment::read()?;
-    let editor = environment
-        .get("VISUAL")
-        .or_else(|| environment.get("EDITOR"))
-        .ok_or_else(|| {
-            CommandError::Input(
-                "no editor is configured: set EDITOR, or use --set FIELD=VALUE or --file job.json"
-                    .to_owned(),
-            )
-        })?;
-    let mut command_line = editor.split_whitespace();
-    let program = command_line.next().unwrap_or(editor);
-    let mut draft = tempfile::Builder::new()
-        .prefix("longshore-")
-        .suffix(".json")
-        .tempfile()
-        .map_err(CommandError::io("cannot create a temporary file"))?;
-    draft
-        .write_all(text.as_bytes())
-        .map_err(CommandError::io(format!(
-            "cannot write {}",
-            draft.path().display()
-        )))?;
-    let status = tokio::process::Command::new(program)
-        .args(command_line)
-        .arg(draft.path())
-        .status()
-        .await
-        .map_err(CommandError::io(format!(
-            "cannot start the editor `{editor}`"
-        )))?;
-    if !status.success() {
-        return Err(CommandError::Input(format!(
-            "the editor `{editor}` failed ({status}); nothing was written"
-        )));
-    }
-    let text = read_text(draft.path())?;
-    Ok((text, draft))
+    edit_text(
+        &text,
+        ".json",
+        "or use --set FIELD=VALUE or --file job.json",
+    )
+    .await
 }
 
 /// Keeps the edited text; returns a line with its path.

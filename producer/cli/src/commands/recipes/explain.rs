@@ -153,6 +153,7 @@ impl Explainer<'_> {
         let merge = step.merge.as_ref();
         let validate = step.validate.as_ref();
         if step.gate.is_some()
+            || step.person.is_some()
             || merge.is_some_and(|of| !of.merge.asks_a_model())
             || validate.is_some_and(|validate| !validate.asks_a_model)
         {

@@ -135,6 +135,9 @@ fn described(step: &Step) -> String {
             words.push("asks no model".to_owned());
         }
     }
+    if step.person.is_some() {
+        words.push("asks a person".to_owned());
+    }
     if words.is_empty() {
         words.push("asks one model".to_owned());
     }

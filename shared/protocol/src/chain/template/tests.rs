@@ -52,6 +52,7 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
         gate: None,
         extracted: None,
         validation: None,
+        review: None,
     }
 }
 

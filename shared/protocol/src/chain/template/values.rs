@@ -40,6 +40,7 @@ pub(in crate::chain) const OF_ONE: &[&str] = &[
     "gate",
     "diff",
     "validation",
+    "review",
 ];
 
 /// The fields of an item of a fanned-out step.
@@ -61,6 +62,7 @@ const OF_AN_ITEM: &[&str] = &[
     "gate",
     "diff",
     "validation",
+    "review",
 ];
 
 /// The fields of a fanned-out step.
@@ -227,6 +229,10 @@ impl Object for Context {
                 .as_ref()
                 .map(|validation| Value::from(Serde(validation))),
             ("gate", Some(outcome)) => outcome.gate.as_ref().map(|gate| Value::from(Serde(gate))),
+            ("review", Some(outcome)) => {
+                let review = outcome.review.as_ref();
+                review.map(|review| Value::from(Serde(review)))
+            }
             ("state", None) => Some("running".into()),
             ("cost", Some(outcome)) => Some(outcome.cost_usd.to_string().into()),
             ("state", Some(outcome)) => Some(state(outcome).into()),

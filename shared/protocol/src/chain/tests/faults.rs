@@ -1,6 +1,7 @@
 //! Every error text, and several errors at once.
 
 use super::read;
+use crate::review::DefaultVerdict;
 
 /// The errors of a chain with these steps.
 fn of_steps(steps: &str) -> String {
@@ -259,7 +260,7 @@ fn faults_of_a_step() {
         ),
         (
             r#"{"name":"b","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.outputs }}"}"#,
-            "step `a`: field `prompt`: `steps.b.outputs`: step `b` does not fan out; expected one of output, summary, json, code, blocks, answers, tool_calls, cost, state, ok, model, platform, tokens, gate, diff, validation",
+            "step `a`: field `prompt`: `steps.b.outputs`: step `b` does not fan out; expected one of output, summary, json, code, blocks, answers, tool_calls, cost, state, ok, model, platform, tokens, gate, diff, validation, review",
         ),
         (
             r#"{"name":"b","foreach":"[1]","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.output }}"}"#,
@@ -377,4 +378,73 @@ fn faults_of_several_models() {
     step `l`: field `not_by`: `steps.nobody`: there is no step `nobody`
     step `n`: field `not_by`: `steps.o`: step `o` is not done before; expected it in `needs`, or before one that is
     "#);
+}
+
+#[test]
+fn faults_of_steps_that_ask_a_person() {
+    for (step, words) in [
+        (
+            r#"{"name":"a","person":"publish?"}"#,
+            "step `a`: field `person`: expected what a person is asked, an object, but got \"publish?\"",
+        ),
+        (
+            r#"{"name":"a","person":{}}"#,
+            "step `a`: field `person`: field `question`: expected text, but there is none",
+        ),
+        (
+            r#"{"name":"a","person":{"question":""}}"#,
+            "step `a`: field `person`: field `question`: expected text that is not empty, but got \"\"",
+        ),
+        (
+            r#"{"name":"a","person":{"question":"q","deadline":"24h"}}"#,
+            "step `a`: field `person`: field `default`: expected approve or reject beside `deadline`, but there is none",
+        ),
+        (
+            r#"{"name":"a","person":{"question":"q","default":"reject"}}"#,
+            "step `a`: field `person`: field `deadline`: expected it beside `default`, but there is none",
+        ),
+        (
+            r#"{"name":"a","person":{"question":"q","deadline":"1y","default":"reject"}}"#,
+            "step `a`: field `person`: field `deadline`: expected seconds, or a number with a unit (s, m, h, d or w) such as 24h, over 0 and up to 365d, but got \"1y\"",
+        ),
+        (
+            r#"{"name":"a","person":{"question":"q","deadline":0,"default":"perhaps"}}"#,
+            "step `a`: field `person`: field `deadline`: expected seconds, or a number with a unit (s, m, h, d or w) such as 24h, over 0 and up to 365d, but got 0\n\
+             step `a`: field `person`: field `default`: expected approve or reject, but got \"perhaps\"",
+        ),
+        (
+            r#"{"name":"a","person":{"question":"q","who":"me"}}"#,
+            "step `a`: field `person`: field `who`: expected question, artefact, deadline, default or asks",
+        ),
+        (
+            r#"{"name":"a","person":{"question":"q","artefact":"{{ x }}"}}"#,
+            "step `a`: field `person`: field `artefact`: `x`: expected steps, item, index, gathered or chain, or in a recipe job, parameters, round or last",
+        ),
+        (
+            r#"{"name":"a","person":{"question":"{{ steps.b.output }}"}}"#,
+            "step `a`: field `person`: field `question`: `steps.b`: there is no step `b`",
+        ),
+        (
+            r#"{"name":"a","person":{"question":"q"},"prompt":"p","on_failure":"escalate"}"#,
+            "step `a`: field `prompt`: cannot stand beside `person`: a person is asked, and no model is called\n\
+             step `a`: field `on_failure`: a person has no higher tier: expected fail or continue",
+        ),
+        (
+            r#"{"name":"a","person":{"question":"q"},"gate":"rust"}"#,
+            "step `a`: field `gate`: cannot stand beside `person`: a person is asked, and no model is called",
+        ),
+    ] {
+        assert_eq!(of_steps(step), words, "{step}");
+    }
+}
+
+#[test]
+fn a_person_is_asked_as_the_step_says() {
+    let document = read(
+        r#"{"steps":[{"name":"a","person":{"question":"q","artefact":"x","deadline":"90m","default":"approve","asks":"editors"}}]}"#,
+    );
+    let person = document.unwrap().steps.remove(0).person.unwrap();
+    assert_eq!(person.deadline_ms, Some(5_400_000));
+    assert_eq!(person.default, Some(DefaultVerdict::Approve));
+    assert_eq!(person.asks.as_deref(), Some("editors"));
 }

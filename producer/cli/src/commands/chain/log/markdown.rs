@@ -162,6 +162,10 @@ fn step_facts(step: &StepStatus, chain: &ChainStatus) -> String {
     if let Some(part) = conditions.extract {
         lines.push(format!("- Takes out of its answer: {part}"));
     }
+    if let Some(person) = &conditions.person {
+        let asks = person.asks.as_deref().unwrap_or("a person");
+        lines.push(format!("- Asks {asks}: {}", code(&person.question)));
+    }
     if let Some(items) = step.items {
         lines.push(format!(
             "- Items: {}; {} ended, {} completed",
