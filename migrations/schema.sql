@@ -186,6 +186,7 @@ CREATE TABLE jobs (
     step text COLLATE "C",
     warnings jsonb,
     tool_calls jsonb,
+    tools jsonb,
     CONSTRAINT jobs_pkey PRIMARY KEY (job_id)
 );
 CREATE INDEX jobs_by_label ON jobs USING brin (task_type text_bloom_ops (n_distinct_per_range='16'), queue text_bloom_ops (n_distinct_per_range='16'), platform text_bloom_ops (n_distinct_per_range='16')) WITH (pages_per_range='8', autosummarize=off);

@@ -130,6 +130,8 @@ class Dashboard(unittest.TestCase):
                 "longshore_reviews_open",
                 "longshore_reviews_oldest_age_seconds",
                 "longshore_orphans_reclaimed_total",
+                "longshore_tool_calls_total",
+                "longshore_tool_duration_seconds",
             },
         )
 

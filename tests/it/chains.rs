@@ -8,6 +8,7 @@ mod models;
 mod outcomes;
 mod recipes;
 mod reviews;
+mod tools;
 mod validate;
 mod wide;
 

@@ -19,6 +19,7 @@ mod fail;
 pub(crate) mod fixture;
 mod hand_back;
 mod inspect;
+mod keep;
 mod key_lanes;
 mod lead;
 mod leave_new;

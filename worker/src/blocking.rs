@@ -13,6 +13,9 @@ pub(crate) static TEMPLATES: Work = Work::new();
 /// JSON schemas, and answers that are checked against them.
 pub(crate) static SCHEMAS: Work = Work::new();
 
+/// Reading, searching and changing the files of workspaces. It stops at its timeout.
+pub(crate) static FILES: Work = Work::new();
+
 /// The work panicked.
 #[derive(Debug, thiserror::Error)]
 #[error("internal error: the work stopped before its end")]

@@ -14,7 +14,7 @@ use longshore_policy::{
     tokens,
 };
 use longshore_protocol::{
-    call::{Answer, Call, CallCost, CallError, ErrorClass, Usage, leave_out},
+    call::{Answer, Call, CallCost, CallError, ErrorClass, ToolChoice, Usage, leave_out},
     chain::{Extract, Merge},
     envelope::Envelope,
     event::AttemptRecord,
@@ -182,6 +182,11 @@ fn prepare_call(
     remarks.extend(raised.map(|limit| {
         format!("`max_tokens` was raised to {limit}: an answer reached the limit before it could be used")
     }));
+    if params.tool_choice == Some(ToolChoice::None) && job.progress().checkpoint.tools.is_some() {
+        remarks.push(
+            "all rounds of tools were used up: the last call had to answer without them".to_owned(),
+        );
+    }
     job.progress().remarks = remarks;
     let mut messages = envelope.messages.clone();
     let left_out = left_out.iter().map(|left_out| left_out.parameter);

@@ -1,14 +1,17 @@
 //! The result of running a job, which decides what happens to it. The settle stage turns it into one atomic
 //! step.
 
-use std::{fmt, ops::ControlFlow};
+use std::{fmt, ops::ControlFlow, time::Duration};
 
 use chrono::{DateTime, Utc};
-use longshore_policy::pause::PausedLane;
+use longshore_policy::{capabilities::Capability, pause::PausedLane};
 use longshore_protocol::{call::Answer, dead_letter::StoredMessage, id::JobId};
 
 /// What a stage comes to: a value with which the job continues, or the disposition that ends its run here.
 pub(crate) type Stage<T> = ControlFlow<Disposition, T>;
+
+/// How long a job is parked that this worker may not or cannot run.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The result of running a job. Its `Debug` form omits answers, because it goes to the logs.
 pub(crate) enum Disposition {
@@ -39,6 +42,14 @@ pub(crate) enum Disposition {
 }
 
 impl Disposition {
+    /// The disposition of a job that this worker may not or cannot run: it is looked at again soon.
+    pub(crate) fn looked_at_again(waits_for: WaitsFor, now: DateTime<Utc>) -> Self {
+        Self::Parked {
+            due: now + LOOK_AGAIN,
+            waits_for,
+        }
+    }
+
     /// The disposition of a job that somebody asked to cancel.
     pub(crate) fn cancelled_on_request() -> Self {
         Self::Cancelled {
@@ -76,10 +87,10 @@ pub(crate) enum WaitsFor {
     NewerWorker,
     /// The end of the chain of its recipe.
     Recipe,
-    /// A worker that runs gates.
-    GateWorker,
     /// The decision of a person.
     Person,
+    /// A worker that can do this.
+    Worker(Capability),
 }
 
 /// Why a job is given up.

@@ -1,28 +1,18 @@
 //! Gates: a step whose job runs a command of the worker's configuration instead of a call to a model.
-//!
-//! The worker starts `longshore-worker gate-supervisor`, which starts the command and kills all that is left of it when
-//! the command ends, when the worker says so, and when the worker dies.
 
-mod output;
-mod process;
-mod supervisor;
+use std::time::{Duration, Instant};
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
-
-use longshore_policy::gates::{Capability, Gate};
+use longshore_policy::{capabilities::Capability, gates::Gate};
 use longshore_protocol::{
     call::Answer,
     chain::{GateName, GateReason, GateResult},
 };
 use longshore_service::instruments::{GATE_DURATION, GATES};
 
-use self::process::{Ended, Finished, GateProcess, Stop};
 use crate::{
+    command::{Finished, Process, Program, Stop},
     context::Context,
-    disposition::{Discard, Disposition, WaitsFor},
+    disposition::{Discard, Disposition, LOOK_AGAIN, WaitsFor},
     job::Job,
 };
 
@@ -31,9 +21,6 @@ const GATE_FAILED: &str = "gate_failed";
 
 /// Why a step is given up whose gate the configuration does not have.
 const UNKNOWN_GATE: &str = "unknown_gate";
-
-/// How long a job is parked that this worker may not or cannot run.
-const RETRY: Duration = Duration::from_secs(10);
 
 /// What programs say that run out of memory.
 const OUT_OF_MEMORY: &[&str] = &[
@@ -44,11 +31,6 @@ const OUT_OF_MEMORY: &[&str] = &[
     "bad_alloc",
     "outofmemoryerror",
 ];
-
-/// Runs the command of this program that only a worker starts, if the arguments name one.
-pub fn run_internal_command() -> Option<ExitCode> {
-    supervisor::run_internal_command()
-}
 
 /// How a gate ended, and what its command printed.
 #[derive(Debug)]
@@ -73,7 +55,8 @@ impl GateStep {
     pub(crate) async fn run(&self, job: &Job, context: &Context) -> Disposition {
         let config = &context.config;
         if !config.capabilities.contains(&Capability::Gates) {
-            return parked(context, WaitsFor::GateWorker);
+            let waits_for = WaitsFor::Worker(Capability::Gates);
+            return Disposition::looked_at_again(waits_for, context.clock.now());
         }
         let Some(gate) = config.gates.get(&self.name) else {
             return self.unknown(context).into();
@@ -90,14 +73,14 @@ impl GateStep {
                 () = context.abort.cancelled() => Stop::HandedBack,
             }
         };
-        let process = match GateProcess::start(gate) {
+        let process = match Process::start(program(gate)) {
             Ok(process) => process,
             Err(error) => {
-                tracing::warn!(job_id = %job.id(), "gate not started: {error}; retrying in {RETRY:?}");
-                return parked(context, WaitsFor::Retry);
+                tracing::warn!(job_id = %job.id(), "gate not started: {error}; retrying in {LOOK_AGAIN:?}");
+                return Disposition::looked_at_again(WaitsFor::Retry, context.clock.now());
             }
         };
-        let finished = process.finish(gate, stop).await;
+        let finished = process.finish(stop).await;
         match finished.stopped {
             Some(Stop::Cancelled) => Disposition::cancelled_on_request(),
             Some(Stop::HandedBack) => Disposition::HandedBack,
@@ -126,10 +109,7 @@ impl GateStep {
         duration: Duration,
     ) -> Disposition {
         let output = finished.output.text();
-        let exit_code = match finished.ended {
-            Ended::Exited(code) if finished.stopped.is_none() => Some(code),
-            _ => None,
-        };
+        let exit_code = finished.exit_code();
         let result = GateResult {
             gate: self.name.clone(),
             exit_code,
@@ -155,10 +135,18 @@ impl GateStep {
     }
 }
 
-fn parked(context: &Context, waits_for: WaitsFor) -> Disposition {
-    Disposition::Parked {
-        due: context.clock.now() + RETRY,
-        waits_for,
+fn program(gate: &Gate) -> Program<'_> {
+    let env = gate.env.iter();
+    Program {
+        command: &gate.command,
+        working_dir: &gate.working_dir,
+        env: env
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
+        input: None,
+        max_output: gate.max_output,
+        max_memory: gate.max_memory,
+        warnings: gate.warnings.clone(),
     }
 }
 

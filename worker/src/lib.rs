@@ -34,14 +34,16 @@ mod backoff;
 mod blocking;
 mod chain;
 mod clock;
+pub mod command;
 mod context;
 mod disposition;
-pub mod gate;
+mod gate;
 mod job;
 mod json_schema;
 mod log;
 pub mod provider;
 mod review;
+mod tools;
 mod trace;
 
 // What runs beside the jobs.

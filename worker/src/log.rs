@@ -9,6 +9,7 @@ mod budget;
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use longshore_policy::capabilities::Capability;
 use longshore_protocol::event::AttemptRecord;
 use tracing::field::{DisplayValue, display};
 
@@ -188,8 +189,9 @@ impl<'a> Cause<'a> {
             Self::Time(WaitsFor::Platform) => "no platform is available",
             Self::Time(WaitsFor::NewerWorker) => "needs a newer worker",
             Self::Time(WaitsFor::Recipe) => "its recipe",
-            Self::Time(WaitsFor::GateWorker) => "needs a worker that runs gates",
             Self::Time(WaitsFor::Person) => "a person",
+            Self::Time(WaitsFor::Worker(Capability::Gates)) => "needs a worker that runs gates",
+            Self::Time(WaitsFor::Worker(Capability::Tools)) => "needs a worker that runs tools",
             Self::Limit(_) => "limit",
             Self::ConcurrencyKey => "concurrency key",
             Self::Paused(_) => "paused",

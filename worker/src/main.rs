@@ -32,7 +32,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = longshore_worker::gate::run_internal_command() {
+    if let Some(code) = longshore_worker::command::run_internal_command() {
         return code;
     }
     let arguments = Arguments::parse();

@@ -21,6 +21,7 @@ use crate::{
         self,
         candidates::{Query, select_first},
     },
+    tools::{self, Toolbox},
     trace::StageSpan,
 };
 
@@ -55,11 +56,19 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
         let run = run_review(job, asked, &admitted, context);
         return ControlFlow::Continue(Box::pin(run).await);
     }
+    let toolbox = Toolbox::of_step(job, context)?;
+    let admitted = match &toolbox {
+        Some(toolbox) => toolbox.offer(&admitted),
+        None => admitted,
+    };
     let _alone = alone_if_suspect(job, context).await;
     let policy = &*context.policy();
     let retry_policy = retry::retry_policy(&policy.config, &admitted).or_dispose()?;
     let mut decision = route::decide(job, &admitted, policy).or_dispose()?;
     let authors = job.progress().authors.clone();
+    if let Some(toolbox) = &toolbox {
+        Box::pin(toolbox.resume(job, context)).await?;
+    }
     let mut last_error: Option<CallError> = None;
     loop {
         // Another worker makes the next attempt: one that began now would delay the drain or be cut off by its end.
@@ -67,7 +76,14 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
             return ControlFlow::Break(Disposition::HandedBack);
         }
         let mut checkpoint = job.progress().checkpoint.clone();
-        let envelope = retry::changed(job, &admitted);
+        let conversation = match &toolbox {
+            Some(toolbox) => toolbox.converse(job, &admitted),
+            None => admitted.clone(),
+        };
+        let envelope = retry::changed(job, &conversation);
+        if toolbox.is_some() {
+            tools::prefer_last(job, &mut decision);
+        }
         let query = Query {
             queue: &job.delivery.queue,
             envelope: &envelope,
@@ -90,6 +106,12 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
                 let attempt = reserved?;
                 match call(job, &envelope, attempt, policy, context).await? {
                     Called::Answered(answer) => {
+                        let calls_tools = !answer.tool_calls.is_empty();
+                        if let Some(toolbox) = toolbox.as_ref().filter(|_| calls_tools) {
+                            last_error = None;
+                            Box::pin(toolbox.run_round(job, answer, context)).await?;
+                            continue;
+                        }
                         return ControlFlow::Continue(chain::answered(job, answer));
                     }
                     Called::Failed(failed) => {

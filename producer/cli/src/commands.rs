@@ -120,7 +120,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Audit(arguments) => audit::run(arguments, &Session::open()?).await,
         Command::Reconcile(arguments) => reconcile::run(arguments, &Session::open()?).await,
         Command::Models(arguments) => models::run(arguments, &Session::open()?),
-        Command::Config(arguments) => config::run(arguments).await,
+        Command::Config(arguments) => Box::pin(config::run(arguments)).await,
         Command::Recipes(arguments) => recipes::run(arguments, &Session::open()?),
         Command::Route(arguments) => route::run(arguments, &Session::open()?),
         Command::Migrate(arguments) => migrate::run(arguments, &Session::open()?).await,

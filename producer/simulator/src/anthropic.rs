@@ -113,7 +113,7 @@ pub(super) fn read<'a>(head: &Head<'_>, body: &'a [u8]) -> Result<Ask<'a>, Cause
     let tools = tools.map(|tool| (tool.name, tool.input_schema));
     let tools = Tools::offer(tools, named, matches!(kind, Some("any" | "tool")));
     Ok(Ask {
-        tools: tools.only_if(!is_answered && kind != Some("none")),
+        tools: tools.only_if(kind != Some("none")).answered(is_answered),
         logprobs: false,
         model: call.model,
         prompt: join(std::iter::once(call.system).chain(texts)),

@@ -26,7 +26,7 @@ pub(super) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// Whether the model may call the tool of this name now.
+    /// Whether the model may call the tool of this name.
     pub(super) fn offers(&self, name: &str) -> bool {
         self.tools.all.iter().any(|tool| tool.name == name)
     }
@@ -40,6 +40,8 @@ pub(super) struct Tools<'a> {
     chosen: usize,
     /// Whether a tool must be called.
     pub(super) is_forced: bool,
+    /// Whether the call ends with the result of a tool: then the model answers, unless a script says otherwise.
+    pub(super) is_answered: bool,
 }
 
 /// A tool.
@@ -69,6 +71,7 @@ impl<'a> Tools<'a> {
                 all,
                 chosen,
                 is_forced,
+                is_answered: false,
             },
             None => Self::default(),
         }
@@ -77,6 +80,14 @@ impl<'a> Tools<'a> {
     /// None, unless the model may call one now.
     pub(super) fn only_if(self, may_call: bool) -> Self {
         if may_call { self } else { Self::default() }
+    }
+
+    /// The same, in a call that ends with the result of a tool or not.
+    pub(super) fn answered(self, is_answered: bool) -> Self {
+        Self {
+            is_answered,
+            ..self
+        }
     }
 
     /// The one that the model calls by itself.

@@ -47,7 +47,7 @@ pub(super) fn call<'a>(
     ask: &'a Ask<'_>,
     markers: &Markers<'_>,
 ) -> Option<(&'a str, Box<RawValue>)> {
-    if !ask.tools.is_forced && !markers.calls {
+    if ask.tools.is_answered || !ask.tools.is_forced && !markers.calls {
         return None;
     }
     let tool = ask.tools.chosen()?;

@@ -110,7 +110,7 @@ pub(super) fn read<'a>(head: &Head<'_>, model: &'a str, body: &'a [u8]) -> Resul
     let tools = tools.map(|tool| (tool.name, tool.parameters_json_schema));
     let tools = Offered::offer(tools, named, mode == Some("ANY"));
     Ok(Ask {
-        tools: tools.only_if(!is_answered && mode != Some("NONE")),
+        tools: tools.only_if(mode != Some("NONE")).answered(is_answered),
         logprobs: false,
         model: Cow::Borrowed(model),
         prompt: join(std::iter::once(call.system_instruction).chain(texts)),

@@ -120,7 +120,9 @@ pub(super) fn read<'a>(head: &Head<'_>, body: &'a [u8]) -> Result<Ask<'a>, Cause
     let tools = tools.map(|tool| (tool.function.name, tool.function.parameters));
     let tools = Tools::offer(tools, named, is_forced);
     Ok(Ask {
-        tools: tools.only_if(!is_answered && call.tool_choice != "none"),
+        tools: tools
+            .only_if(call.tool_choice != "none")
+            .answered(is_answered),
         logprobs: call.logprobs,
         model: call.model,
         prompt: join(messages.into_iter().map(|message| message.content)),

@@ -103,7 +103,10 @@ impl When {
             && self.dialect.is_none_or(|wanted| wanted == dialect)
             && is_or_any(self.model.as_deref(), &ask.model)
             && self.json.is_none_or(|wanted| wanted == is_json)
-            && self.tool.as_deref().is_none_or(|name| ask.offers(name))
+            && self
+                .tool
+                .as_deref()
+                .is_none_or(|name| ask.offers(name) && !ask.tools.is_answered)
             && since >= self.from
             && self.until.is_none_or(|until| since < until)
             && self

@@ -1,4 +1,4 @@
--- Records a failed attempt that another one follows; the entry stays the worker's.
+-- Records an attempt that another one follows, because it failed or its answer called tools; the entry stays the worker's.
 --
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 entry id, 3 worker, 4 attempt id, 5 event, 6 journal value between the attempts,

@@ -229,7 +229,7 @@ impl Deliveries<'_> {
         Begun::from_reply(&reply)
     }
 
-    /// Records a failed attempt that another one follows; the entry stays with the worker.
+    /// Records an attempt that another one follows; the entry stays with the worker.
     pub async fn fail(
         self,
         delivery: &Delivery,
@@ -240,13 +240,7 @@ impl Deliveries<'_> {
         consumed: Consumed,
     ) -> Result<Fence, BrokerError> {
         let failed = attempt.to_string();
-        let between = JournalEntry {
-            attempt: None,
-            worker: &delivery.worker,
-            key: concurrency_key(concurrency),
-            amounts: "",
-            event: &failed,
-        };
+        let between = between_attempts(delivery, &failed, concurrency);
         let mut call = scripts::FAIL_ATTEMPT.key(self.broker.keys.queue(&delivery.queue));
         call.arg(self.broker.keys.prefix())
             .arg(delivery.entry_id.as_str())
@@ -258,6 +252,29 @@ impl Deliveries<'_> {
             .arg(consumed.to_lua_argument());
         let reply: String = self.broker.run(&call).await?;
         Fence::from_reply("fail_attempt", &reply)
+    }
+
+    /// Stores the checkpoint of a job after the attempt `last` of this delivery. Of a delivery without an attempt, `last`
+    /// is a new id, and the first call `is_first`.
+    pub async fn keep(
+        self,
+        delivery: &Delivery,
+        (last, is_first): (AttemptId, bool),
+        concurrency: Option<&Concurrency>,
+        checkpoint: Option<&Serialized<Checkpoint>>,
+    ) -> Result<Fence, BrokerError> {
+        let last = last.to_string();
+        let between = between_attempts(delivery, &last, concurrency);
+        let mut call = scripts::KEEP_CHECKPOINT.key(self.broker.keys.queue(&delivery.queue));
+        call.arg(self.broker.keys.prefix())
+            .arg(delivery.entry.as_str())
+            .arg(delivery.entry_id.as_str())
+            .arg(delivery.worker.as_str())
+            .arg(between.to_string())
+            .arg(flag(is_first, "1"))
+            .arg(Serialized::argument(checkpoint));
+        let reply: String = self.broker.run(&call).await?;
+        Fence::from_reply("keep_checkpoint", &reply)
     }
 
     /// Settles a job: all of its effects in one step, or none.
@@ -367,6 +384,21 @@ impl Deliveries<'_> {
 
 pub(super) fn attempt_argument(attempt: Option<AttemptId>) -> String {
     attempt.map_or_else(String::new, |id| id.to_string())
+}
+
+/// The journal's value of a job between two attempts.
+fn between_attempts<'a>(
+    delivery: &'a Delivery,
+    last: &'a str,
+    concurrency: Option<&'a Concurrency>,
+) -> JournalEntry<'a> {
+    JournalEntry {
+        attempt: None,
+        worker: &delivery.worker,
+        key: concurrency_key(concurrency),
+        amounts: "",
+        event: last,
+    }
 }
 
 pub(super) fn concurrency_key(concurrency: Option<&Concurrency>) -> &str {

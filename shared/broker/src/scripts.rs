@@ -66,8 +66,10 @@ scripts! {
     /// Reserves the first candidate that has room.
     RESERVE = "reserve" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "reservations"
         "consumption";
-    /// Records a failed attempt that another one follows.
+    /// Records an attempt that another one follows.
     FAIL_ATTEMPT = "fail_attempt" with "events" "entries" "journal" "job_ids" "lanes" "meters" "consumption";
+    /// Stores a checkpoint between two attempts.
+    KEEP_CHECKPOINT = "keep_checkpoint" with "entries";
     /// Settles jobs.
     SETTLE = "settle" with "events" "entries" "journal" "job_ids" "own_ids" "lanes" "concurrency_keys" "meters" "consumption"
         "cancel_requests" "replies" "chains" "chain_dispatch" "chain_outcome" "chain_advance" "dead_letters";

@@ -110,7 +110,7 @@ colour: blue
     longshore.yaml:48: `cron.job` is not a map; expected a job, such as `job: { prompt: "…" }`
     longshore.yaml:48: `cron.schedule`: expected a `schedule`, such as "0 3 * * *", or `every`, such as 30s
     longshore.yaml:49: `circuit.cooldown` is `2x`; expected a time from 100ms to 1h, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
-    longshore.yaml:50: `colour` is not a setting; expected one of redis_url, database_url, namespace, queues, queue_order, concurrency, grace, listen, migrate, simulator_url, capabilities, cli_tools, unknown_price, cto_model, redis, database, retry, retries, limits, liveness, retention, encryption, dead_letters, routing, providers, models, model_files, budgets, tenants, queue_limits, alerts, webhooks, circuit, cron, recipes, recipe_files, gates
+    longshore.yaml:50: `colour` is not a setting; expected one of redis_url, database_url, namespace, queues, queue_order, concurrency, grace, listen, migrate, simulator_url, capabilities, cli_tools, unknown_price, cto_model, redis, database, retry, retries, limits, liveness, retention, encryption, dead_letters, routing, providers, models, model_files, budgets, tenants, queue_limits, alerts, webhooks, circuit, cron, recipes, recipe_files, gates, workspaces, tools
     "#);
 }
 

@@ -15,12 +15,12 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::{
-    Config, Liveness, cron, dead_letters, encryption, gates, limits, recipes,
+    Config, Liveness, capabilities, cron, dead_letters, encryption, gates, limits, recipes,
     routing::{self, Known},
     table::{
         File, RawDatabase, RawLimits, RawLiveness, RawRedis, RawRetention, RawRetry, VARIABLES,
     },
-    webhooks,
+    tools, webhooks,
 };
 
 /// Assembles it; `path` is that of the file, if there is one. The simulator of a `running` process stays as
@@ -45,7 +45,7 @@ pub(super) fn assemble(
         check_servers(r, &config);
     }
     check_queues(r, file.queues.as_deref(), &mut config);
-    gates::read_queue(&mut config);
+    capabilities::read_queues(&mut config);
     File::catalog().read(r, &file, &mut config);
     retries(r, &file, &mut config);
     RawLimits::settings().read(r, &file.limits.unwrap_or_default(), &mut config.limits);
@@ -100,6 +100,8 @@ pub(super) fn assemble(
     let dead_letters = file.dead_letters.unwrap_or_default();
     config.replay_rules = dead_letters::replay_rules(r, &dead_letters, known);
     config.gates = gates::gates(r, &file.gates.unwrap_or_default());
+    config.workspaces = tools::workspaces(r, &file.workspaces.unwrap_or_default(), &config);
+    config.tools = tools::tools(r, &file.tools.unwrap_or_default(), &config);
     config.cron = cron::cron(r, &file.cron.unwrap_or_default(), &config.limits);
     config.catalog = catalog;
 

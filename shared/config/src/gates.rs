@@ -1,28 +1,22 @@
 //! Reads the section `gates:`.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use longshore_policy::gates::{Capability, Gate, Gates, Pattern};
-use longshore_protocol::{chain::GateName, id::QueueName};
+use longshore_policy::gates::{Gate, Gates, Pattern};
+use longshore_protocol::chain::GateName;
 use longshore_settings::{
     Entries, Form, Reader, Text,
     form::{bytes, duration},
 };
 
-use crate::{Config, table::RawGate};
+use crate::{
+    commands::{any_text, command, directory, variables},
+    table::RawGate,
+};
 
 const TIMEOUT: Duration = Duration::from_mins(10);
 const LONGEST: Duration = Duration::from_hours(24);
 const MAX_OUTPUT: usize = 1 << 20;
-
-/// Adds the queue of gates to those that a worker with the capability reads.
-pub(crate) fn read_queue(config: &mut Config) {
-    let queue = QueueName::of_gates();
-    let is_read = config.queues.iter().any(|share| share.queue == queue);
-    if config.capabilities.contains(&Capability::Gates) && !is_read {
-        config.queues.push(queue.into());
-    }
-}
 
 /// Reads the gates.
 pub(crate) fn gates(r: &mut Reader<'_>, raws: &Entries<RawGate>) -> Gates {
@@ -46,7 +40,7 @@ pub(crate) fn gates(r: &mut Reader<'_>, raws: &Entries<RawGate>) -> Gates {
 
 fn gate(r: &mut Reader<'_>, at: &str, name: &Text, raw: &RawGate) -> Option<Gate> {
     let command = command(r, at, name, raw.command.as_deref());
-    let working_dir = working_dir(r, at, name, raw.working_dir.as_ref());
+    let working_dir = directory(r, at, "working_dir", name, raw.working_dir.as_ref());
     let mut size = |field: &str, written: Option<&Text>, form: &Form<usize>| {
         r.value(&format!("{at}.{field}"), written?, form)
     };
@@ -84,73 +78,6 @@ fn gate(r: &mut Reader<'_>, at: &str, name: &Text, raw: &RawGate) -> Option<Gate
     })
 }
 
-fn working_dir(
-    r: &mut Reader<'_>,
-    at: &str,
-    name: &Text,
-    written: Option<&Text>,
-) -> Option<PathBuf> {
-    let Some(written) = written else {
-        r.problem_at(
-            name,
-            format!("`{at}` has no `working_dir`; expected an absolute path"),
-        );
-        return None;
-    };
-    r.value(&format!("{at}.working_dir"), written, &absolute_path())
-}
-
-fn command(
-    r: &mut Reader<'_>,
-    at: &str,
-    name: &Text,
-    written: Option<&[Text]>,
-) -> Option<Vec<String>> {
-    let words: Vec<String> = written
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|word| r.value(&format!("{at}.command"), word, &any_text()))
-        .collect();
-    if words.first().is_none_or(String::is_empty) {
-        let problem = format!("`{at}` has no `command`; expected a program and its arguments");
-        r.problem_at(name, problem);
-        return None;
-    }
-    Some(words)
-}
-
-fn variables(r: &mut Reader<'_>, at: &str, env: &Entries<Text>) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::new();
-    for (name, written) in &env.0 {
-        let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.as_str().is_empty() || !name.as_str().chars().all(is_valid) {
-            let problem = format!(
-                "`{at}.env`: `{}` is no name of a variable; expected letters, digits and `_`",
-                name.as_str()
-            );
-            r.problem_at(name, problem);
-            continue;
-        }
-        let at = format!("{at}.env.{}", name.as_str());
-        if let Some(value) = r.value(&at, written, &any_text()) {
-            variables.insert(name.as_str().to_owned(), value);
-        }
-    }
-    variables
-}
-
-fn any_text() -> Form<String> {
-    Form::new("text", |text| Some(text.to_owned()))
-}
-
-fn absolute_path() -> Form<PathBuf> {
-    Form::with_format(
-        "an absolute path",
-        |text| Some(PathBuf::from(text)).filter(|path| path.is_absolute()),
-        |path: &PathBuf| path.display().to_string(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -158,6 +85,7 @@ mod tests {
     use longshore_settings::Environment;
 
     use super::*;
+    use crate::Config;
 
     fn load(yaml: &str) -> Result<Config, String> {
         let env = Environment::default();

@@ -17,9 +17,10 @@ use std::{
 };
 
 use longshore_policy::{
+    capabilities::Capability,
     catalog::{Catalog, UnknownPrice},
     cron::CronDefinition,
-    gates::{Capability, Gates},
+    gates::Gates,
     limits::{Alerts, Budget, Circuit, LimitedQueues, Tenants},
     queues::{QueueOrder, QueueShare},
     recipes::Recipes,
@@ -28,6 +29,7 @@ use longshore_policy::{
     retention::Retention,
     retry::RetryPolicy,
     routing::Routing,
+    tools::{Tools, Workspaces},
     webhook::WebhookSettings,
 };
 use longshore_protocol::{
@@ -42,6 +44,8 @@ use url::Url;
 pub use shown::Shown;
 
 mod assemble;
+mod capabilities;
+mod commands;
 mod cron;
 mod dead_letters;
 mod encryption;
@@ -57,6 +61,7 @@ mod section;
 mod sections;
 mod shown;
 mod table;
+mod tools;
 mod webhooks;
 
 /// The configuration of a process. The reference in `docs/CONFIGURATION.md` describes the settings.
@@ -113,6 +118,10 @@ pub struct Config {
     pub capabilities: Vec<Capability>,
     /// The commands that chain steps may name.
     pub gates: Gates,
+    /// The directories in which tools for files work.
+    pub workspaces: Workspaces,
+    /// The tools that chain steps may name.
+    pub tools: Tools,
     /// What looks wrong but does not prevent a start.
     pub warnings: Vec<String>,
     /// Where each setting and entry is set. The others have their defaults.
@@ -220,6 +229,8 @@ impl Config {
             cto_model: None,
             capabilities: Vec::new(),
             gates: Gates::new(),
+            workspaces: Workspaces::new(),
+            tools: Tools::new(),
             warnings: Vec::new(),
             origins: BTreeMap::new(),
             source: None,

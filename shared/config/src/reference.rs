@@ -6,7 +6,7 @@ use crate::{
     sections::{Part, parts},
     table::{
         ACCOUNT_LIMITS, MODEL, PROVIDER, RawBudget, RawCategory, RawCron, RawGate, RawQueueLimits,
-        RawReplayRule, RawRule, VARIABLES,
+        RawReplayRule, RawRule, RawTool, RawToolRequest, RawWorkspace, VARIABLES,
     },
 };
 
@@ -23,6 +23,9 @@ pub fn tables() -> Vec<(&'static str, String)> {
         ("dead_letters.replay", entry_table(RawReplayRule::FIELDS)),
         ("cron", entry_table(RawCron::FIELDS)),
         ("gates", entry_table(RawGate::FIELDS)),
+        ("workspaces", entry_table(RawWorkspace::FIELDS)),
+        ("tools", entry_table(RawTool::FIELDS)),
+        ("tools.http", entry_table(RawToolRequest::FIELDS)),
         ("routing.rules", entry_table(RawRule::FIELDS)),
         ("routing.keywords", entry_table(RawCategory::FIELDS)),
     ]

@@ -94,6 +94,7 @@ impl Config {
         }
         self.keep_keyring(&mut new, source);
         self.keep_gates(&mut new, source);
+        self.keep_tools(&mut new, source);
         new
     }
 
@@ -104,6 +105,22 @@ impl Config {
             new.gates = self.gates.clone();
             new.warnings
                 .extend(restart_warning("gates", source, new_origin));
+        }
+    }
+
+    /// Keeps the tools and their workspaces, for the same reason.
+    fn keep_tools(&self, new: &mut Self, source: Source) {
+        let of_tools = self.keep_origins(new, "tools.");
+        let of_workspaces = self.keep_origins(new, "workspaces.");
+        if self.tools != new.tools {
+            new.tools = self.tools.clone();
+            new.warnings
+                .extend(restart_warning("tools", source, of_tools));
+        }
+        if self.workspaces != new.workspaces {
+            new.workspaces = self.workspaces.clone();
+            new.warnings
+                .extend(restart_warning("workspaces", source, of_workspaces));
         }
     }
 

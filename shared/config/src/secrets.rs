@@ -43,7 +43,24 @@ pub(crate) fn literal_secrets(path: &Path, file: &File) -> Vec<Problem> {
             refuse(format!("providers.{}.api_key", name.as_str()), key);
         }
     }
+    for (name, tool) in file.tools.iter().flat_map(|entries| &entries.0) {
+        let headers = tool.http.iter().flat_map(|request| &request.headers);
+        for (header, value) in headers.flat_map(|headers| &headers.0) {
+            if is_credential(header.as_str()) && !value.as_str().contains("${") {
+                let (name, header) = (name.as_str(), header.as_str());
+                refuse(format!("tools.{name}.http.headers.{header}"), value);
+            }
+        }
+    }
     problems
+}
+
+/// Whether a header usually holds a secret.
+fn is_credential(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    ["authorization", "key", "token", "secret", "cookie"]
+        .iter()
+        .any(|word| header.contains(word))
 }
 
 /// Whether a URL contains a literal password, in its login or in an option.

@@ -123,6 +123,8 @@ pub(crate) fn parts(catalog: &Catalog) -> Vec<Part> {
         entries::<File>("", "recipes", shown::recipes),
         entries::<File>("", "recipe_files", shown::recipe_files),
         entries::<File>("", "gates", shown::gates),
+        entries::<File>("", "workspaces", shown::workspaces),
+        entries::<File>("", "tools", shown::tools),
     ]
 }
 

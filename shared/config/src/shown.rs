@@ -7,7 +7,7 @@ pub(crate) use self::{
     catalog::{model_files, models, providers},
     policy::{
         budgets, cron, encryption_current, encryption_keys, gates, keywords, queue_limits,
-        recipe_files, recipes, replay_rules, retries, rules, tenants, tiers,
+        recipe_files, recipes, replay_rules, retries, rules, tenants, tiers, tools, workspaces,
     },
 };
 mod catalog;
@@ -139,6 +139,9 @@ mod tests {
         cron.hourly: @hourly (Asia/Tokyo), missed once, queue default, job {"prompt":"Hello"}
         recipes.ask: Asks.
         gates.rust: cargo test, in /work, timeout 5m, max_output 2097152, max_memory 2147483648, warnings ^warning, env CI
+        workspaces.app: /, max_file_bytes 65536, timeout 2m, max_output 1048576, run cargo test; cargo clippy, env CI
+        tools.lookup: command /bin/sh --json, in /, timeout 5s, max_output 65536, env TOKEN
+        tools.weather: GET https://weather.example/now, timeout 1m, max_output 1048576, headers authorization
         "#);
     }
 

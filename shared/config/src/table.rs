@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use longshore_policy::{
+    capabilities::Capability,
     catalog::{RawModel, RawProvider, UnknownPrice, word},
     forms::{namespace, queue_share},
-    gates::Capability,
     limits::{Alerts, Circuit},
     queues::QueueOrder,
     redis::RedisAccess,
@@ -71,6 +71,10 @@ section! {
         recipe_files: Vec<Text> = "a list of paths", "none";
         /// commands that chain steps may name, see [Gates](#gates)
         gates: Entries<RawGate> = "names with commands", "none";
+        /// directories in which tools for files work, see [Tools](#tools)
+        workspaces: Entries<RawWorkspace> = "names with directories", "none";
+        /// tools that chain steps may name, see [Tools](#tools)
+        tools: Entries<RawTool> = "names with tools", "none";
     }
 
     fn process() {
@@ -97,7 +101,7 @@ section! {
         migrate: Text = flag(), needs_restart();
         /// a simulator that replaces every provider
         simulator_url: Text = url().values("an http or https URL").or_unset("off"), needs_restart();
-        /// what a worker does beside calls: `gates` runs the commands of [Gates](#gates)
+        /// what a worker does beside calls: `gates` runs the commands of [Gates](#gates), `tools` the tools of [Tools](#tools)
         capabilities: Vec<Text> = word(Capability::ALL, Capability::as_str), needs_restart();
     }
 
@@ -174,6 +178,8 @@ section! {
         max_chain_bytes: Text = bytes(1 << 10..=512 << 20);
         /// deepest nesting of a message
         max_depth: Text = whole(1..=128);
+        /// most answers of a step that may call [tools](#tools) of the worker
+        max_tool_rounds: Text = whole(1..=1000);
     }
 }
 
@@ -593,5 +599,57 @@ entry! {
         max_memory: Text = "16MiB to 1024GiB", "unlimited";
         /// zero-warnings mode: the gate fails if a line of the output matches
         warnings: Text = "a regular expression", "none";
+    }
+}
+
+entry! {
+    /// A workspace.
+    RawWorkspace {
+        /// the directory; nothing outside is read or written
+        directory: Text = "an absolute path", "required";
+        /// the largest file that is read or written
+        max_file_bytes: Text = "1KiB to 16MiB", "1MiB";
+        /// the commands that `run` may run, each with all of its arguments
+        run: Vec<Vec<Text>> = "a list of lists of words", "none";
+        /// after this time a command is killed, or a search ends
+        timeout: Text = "1s to 1h", "10m";
+        /// a command that prints more is killed
+        max_output: Text = "1KiB to 1GiB", "1MiB";
+        /// variables of the commands beside `PATH`, `HOME`, `LANG` and `TMPDIR` of the worker
+        env: Entries<Text> = "names with values", "none";
+    }
+}
+
+entry! {
+    /// A tool.
+    RawTool {
+        /// what it does, for the model
+        description: Text = "text", "required";
+        /// the JSON schema of its arguments
+        parameters: Node = "a schema with `type: object`", "no arguments";
+        /// the program and its arguments; no shell reads them. It gets the arguments of the call as JSON on standard input
+        command: Vec<Text> = "a list of words", "this or `http`";
+        /// where the command runs
+        working_dir: Text = "an absolute path", "the directory of the configuration file";
+        /// variables of the command beside `PATH`, `HOME`, `LANG` and `TMPDIR` of the worker
+        env: Entries<Text> = "names with values", "none";
+        /// a request instead of a command
+        http: RawToolRequest = "`method`, `url`, `headers`", "this or `command`";
+        /// after this time the call ends
+        timeout: Text = "1s to 1h", "1m";
+        /// a command that prints more is killed; more of an answer is cut off
+        max_output: Text = "1KiB to 1GiB", "1MiB";
+    }
+}
+
+entry! {
+    /// The request of a tool.
+    RawToolRequest {
+        /// with `POST`, the arguments are the body, as JSON; with `GET`, the query
+        method: Text = "`GET`, `POST`", "`POST`";
+        /// the address; redirects are not followed
+        url: Text = "an http or https URL", "required";
+        /// headers, such as one with a key
+        headers: Entries<Text> = "names with values", "none";
     }
 }

@@ -90,7 +90,7 @@ retries:
   patient:
     max_retries: 20
     max_delay: 1h
-limits: { max_message_bytes: 4MiB, max_depth: 32 }
+limits: { max_message_bytes: 4MiB, max_depth: 32, max_tool_rounds: 12 }
 liveness: { heartbeat_every: 1s, heartbeat_ttl: 5s }
 retention: { results: 2h, unrequested_results: 1m, ids: 48h, dead_letters: 7d, dead_letters_max: 5_000, dead_letters_archive: 900d, jobs: 90d, attempts: 400d, costs: 3650d, audit: 800d, events_bad: 30d }
 encryption: { keys: { k1: '${KEY}' }, current: k1 }
@@ -118,8 +118,12 @@ queue_limits: { bulk: { max_concurrent: 20, requests_per_minute: 600 } }
 alerts: { at: [60, 95], webhook: https://hooks.example.com/path }
 webhooks: { hosts: [hooks.example.com], secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, timeout: 5s }
 circuit: { error_percent: 40, min_calls: 20, window: 20s, cooldown: 10s, max_cooldown: 2m }
-capabilities: [gates]
+capabilities: [gates, tools]
 gates: { rust: { command: [cargo, test], working_dir: /work, timeout: 5m, env: { CI: '1' }, max_output: 2MiB, max_memory: 2GiB, warnings: '^warning' } }
+workspaces: { app: { directory: /, max_file_bytes: 64KiB, run: [[cargo, test], [cargo, clippy]], timeout: 2m, env: { CI: '1' } } }
+tools:
+  lookup: { description: Looks up., parameters: { type: object }, command: [/bin/sh, --json], working_dir: /, timeout: 5s, max_output: 64KiB, env: { TOKEN: '${KEY}' } }
+  weather: { description: Knows., http: { method: GET, url: 'https://weather.example/now', headers: { authorization: 'Bearer ${KEY}' } } }
 cron: [{ name: hourly, schedule: '@hourly', timezone: Asia/Tokyo, job: { prompt: Hello } }]
 ";
 
@@ -136,7 +140,7 @@ fn the_file_can_set_everything() {
     );
     assert_eq!(config.namespace.as_str(), "staging");
     let queues: Vec<String> = config.queues.iter().map(ToString::to_string).collect();
-    assert_eq!(queues, ["default=6", "bulk", "gates"]);
+    assert_eq!(queues, ["default=6", "bulk", "gates", "tools"]);
     assert_eq!(config.concurrency, 250);
     assert_eq!(config.grace, Duration::from_mins(1));
     assert_eq!(config.listen, "0.0.0.0:9100".parse().ok());
@@ -213,7 +217,7 @@ fn the_environment_overrides_the_file() {
     assert_eq!(config.redis_url.text().expose_secret(), "redis://plain");
     assert_eq!(config.database_url.expose_secret(), "postgres://ours/x");
     assert_eq!(config.namespace.as_str(), "mine");
-    assert_eq!(config.queues.len(), 3);
+    assert_eq!(config.queues.len(), 4);
     assert_eq!(config.concurrency, 7);
     assert_eq!(config.grace, Duration::from_secs(90));
     assert_eq!(config.listen, None);
@@ -268,7 +272,7 @@ longshore.yaml:2: `liveness.heartbeat_ttl` (10s) must be at least twice `livenes
 fn an_unknown_name_is_reported_with_the_known_ones() {
     assert_eq!(
         problems(&[], "limits:\n  max_message_bytes: 1KiB\n  depth: 3\n"),
-        "longshore.yaml:3: `limits.depth` is not a setting; expected one of max_message_bytes, max_chain_bytes, max_depth"
+        "longshore.yaml:3: `limits.depth` is not a setting; expected one of max_message_bytes, max_chain_bytes, max_depth, max_tool_rounds"
     );
 }
 

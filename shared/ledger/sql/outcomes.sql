@@ -15,6 +15,7 @@ SELECT
     jobs.metadata,
     jobs.warnings,
     jobs.tool_calls,
+    jobs.tools,
     jobs.enqueued_at,
     jobs.started_at,
     jobs.finished_at,

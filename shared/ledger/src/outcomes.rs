@@ -31,6 +31,7 @@ struct OutcomeRow(Outcome);
 impl FromRow<'_, PgRow> for OutcomeRow {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let metadata: Option<Json<_>> = row.try_get("metadata")?;
+        let tools: Option<Json<_>> = row.try_get("tools")?;
         let state: JobState = decode(row, "state")?;
         let enqueued: DateTime<Utc> = row.try_get("enqueued_at")?;
         let started: Option<DateTime<Utc>> = row.try_get("started_at")?;
@@ -74,6 +75,7 @@ impl FromRow<'_, PgRow> for OutcomeRow {
             extracted: None,
             validation: None,
             review: None,
+            tools: tools.map(|Json(tools)| tools),
         }))
     }
 }

@@ -161,6 +161,7 @@ fn decode_usage(row: &PgRow) -> sqlx::Result<Usage> {
 impl FromRow<'_, PgRow> for JobRow {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let metadata: Option<Json<_>> = row.try_get("metadata")?;
+        let tools: Option<Json<_>> = row.try_get("tools")?;
         Ok(Self {
             job: JobRecord {
                 labels: decode_labels(row)?,
@@ -181,6 +182,7 @@ impl FromRow<'_, PgRow> for JobRow {
                 metadata: metadata.map(|Json(metadata)| metadata),
                 warnings: decode_list(row, "warnings")?,
                 traceparent: row.try_get("traceparent")?,
+                tools: tools.map(|Json(tools)| tools),
             },
             cost_usd: decode_usd(row, "cost_usd")?,
         })

@@ -2,19 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use longshore_protocol::{chain::GateName, string_enum};
+use longshore_protocol::chain::GateName;
 use regex::Regex;
 
 /// The gates of a worker by name.
 pub type Gates = BTreeMap<GateName, Gate>;
-
-string_enum! {
-    /// What a worker does beside calls.
-    Capability {
-        /// It runs the commands of gates.
-        Gates = "gates",
-    }
-}
 
 /// A command, and the bounds within which it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Policies of the configuration: catalog and prices, limits, routing, recurring jobs, pauses,
 //! retention, and the settings of Redis.
 
+pub mod capabilities;
 pub mod catalog;
 pub mod cost;
 pub mod cron;
@@ -17,4 +18,5 @@ pub mod retention;
 pub mod retry;
 pub mod routing;
 pub mod tokens;
+pub mod tools;
 pub mod webhook;

@@ -22,6 +22,7 @@ mod step;
 pub mod template;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod validate;
 mod work;
 
@@ -37,6 +38,7 @@ pub use self::{
     person::Person,
     state::StepState,
     step::{ChainCap, MergeOf, OnFailure, StepRef},
+    tools::{BadToolName, StepTools, ToolName, WorkspaceName, WorkspaceTool},
     validate::{Check, Validate, Validation, Verdict, pattern},
 };
 

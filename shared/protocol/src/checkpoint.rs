@@ -17,6 +17,7 @@ use crate::{
     platform::Tier,
     recipe::RecipeProgress,
     review::ReviewProgress,
+    tool_rounds::ToolRounds,
 };
 
 /// The number of past attempts that a history keeps, newest last.
@@ -108,6 +109,9 @@ pub struct Checkpoint {
     /// The review of the job, once it has asked a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<ReviewProgress>,
+    /// The rounds of tools of its step so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Box<ToolRounds>>,
 }
 
 #[expect(
@@ -213,6 +217,7 @@ impl Checkpoint {
             run_now: false,
             recipe: None,
             review: None,
+            tools: None,
         }
     }
 
@@ -237,8 +242,8 @@ impl Checkpoint {
         self.history.push(attempt);
     }
 
-    /// The checkpoint of a replayed job: retries, crashes and the wait for a newer worker start
-    /// again, and a person is asked again.
+    /// The checkpoint of a replayed job: retries, crashes, rounds of tools and the wait for a newer worker start again, and a
+    /// person is asked again.
     #[must_use]
     pub fn replayed(mut self) -> Self {
         self.exhausted.clear();
@@ -248,6 +253,7 @@ impl Checkpoint {
         self.repairs = 0;
         self.fault = None;
         self.above = None;
+        self.tools = None;
         self.crashes = 0;
         self.crashes_here = 0;
         self.waits_since = None;

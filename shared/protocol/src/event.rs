@@ -28,6 +28,7 @@ use crate::{
     review::ReviewRecord,
     serialized::{Serialized, serialize_as},
     state::{AttemptOutcome, JobState},
+    tool_rounds::ToolsOutcome,
 };
 
 /// What happened in one atomic change.
@@ -194,6 +195,9 @@ pub struct JobRecord {
     /// The W3C trace context.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// The calls of tools that the worker ran for it; set at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Box<ToolsOutcome>>,
 }
 
 impl JobRecord {
@@ -225,6 +229,7 @@ impl JobRecord {
             metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
             warnings: Vec::new(),
             traceparent: envelope.and_then(|envelope| envelope.traceparent.clone()),
+            tools: None,
         }
     }
 }

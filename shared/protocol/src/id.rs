@@ -15,9 +15,6 @@ const READY: char = '~';
 /// The queue of messages that name none.
 pub const DEFAULT_QUEUE: &str = "default";
 
-/// The queue of the steps that run a gate, which only workers with the capability `gates` read.
-const GATES_QUEUE: &str = "gates";
-
 /// A name of an invalid form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{value}` is not valid: expected {expected}")]
@@ -271,11 +268,6 @@ impl QueueName {
     #[must_use]
     pub fn base(&self) -> Self {
         Self(self.0.trim_start_matches(READY).to_owned())
-    }
-
-    /// The queue of the steps that run a gate.
-    pub fn of_gates() -> Self {
-        Self(GATES_QUEUE.to_owned())
     }
 
     /// A queue or its ready stream from Longshore's own data; not checked.

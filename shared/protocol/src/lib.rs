@@ -24,6 +24,7 @@ pub mod outcome;
 pub mod recipe;
 pub mod reply;
 pub mod review;
+pub mod tool_rounds;
 
 pub mod keys;
 pub mod serialized;

@@ -16,6 +16,7 @@ use crate::{
     recipe::RecipeName,
     review::ReviewResult,
     state::JobState,
+    tool_rounds::ToolsOutcome,
 };
 
 /// How a job ended (`docs/protocol/outcome.schema.json`).
@@ -83,6 +84,9 @@ pub struct Outcome {
     /// Of a step that asked a person; absent otherwise, and while nobody has decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Box<ReviewResult>>,
+    /// Of a step whose tools the worker ran; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Box<ToolsOutcome>>,
 }
 
 /// How a recipe answered a job. The numbers of the outcome are those of all calls of all rounds.
@@ -184,6 +188,7 @@ impl Outcome {
             extracted: None,
             validation: None,
             review: None,
+            tools: None,
         }
     }
 }

@@ -230,6 +230,10 @@ instruments! {
     Counter GATES = "longshore_gates_total" ["gate", "outcome"] from Worker;
     /// How long the command of a gate ran.
     Histogram GATE_DURATION = "longshore_gate_duration_seconds" ["gate"] from Worker;
+    /// Calls of tools that ended. The outcome is ok, error or interrupted; a tool that the step does not have is `unknown`.
+    Counter TOOL_CALLS = "longshore_tool_calls_total" ["tool", "outcome"] from Worker;
+    /// How long the call of a tool ran.
+    Histogram TOOL_DURATION = "longshore_tool_duration_seconds" ["tool"] from Worker;
     /// Jobs that the worker runs now.
     Gauge JOBS_IN_FLIGHT = "longshore_jobs_in_flight" [] from Worker;
     /// Jobs that were parked because a limit had no room; the meter is without tenant and chain.

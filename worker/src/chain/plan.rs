@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use longshore_broker::StepPlan;
+use longshore_policy::capabilities::Capability;
 use longshore_protocol::{
     chain::{ChainCap, ChainId, Document, Instance, OnComplete, OnFailure, StepName, StepRef},
     checkpoint::Checkpoint,
-    id::{JobId, QueueName},
+    id::JobId,
     money::Usd,
 };
 
@@ -59,11 +60,13 @@ impl Planner<'_> {
                     extract: step.extract,
                     validate: step.validate.clone().map(Box::new),
                     person: step.person.clone(),
+                    tools: step.tools.clone(),
                     escalate: step.on_failure == OnFailure::Escalate,
                     keeps_outcome: true,
                     parent: self.parent_of(&step.needs),
                     ..self.step_ref(step.name.clone())
                 };
+                let queue = Capability::of(&reference).map(Capability::queue);
                 StepPlan {
                     name: Some(step.name.clone()),
                     checkpoint: self.checkpoint(reference),
@@ -71,7 +74,7 @@ impl Planner<'_> {
                     on_failure: step.on_failure,
                     min_success: step.least_items(),
                     ends_early: step.ends_early,
-                    queue: step.gate.as_ref().map(|_| QueueName::of_gates()),
+                    queue,
                     needs: step.needs.clone(),
                     waits_for: step.waits_for(),
                     dependents: dependents

@@ -63,6 +63,12 @@ pub(crate) fn job_record(
         metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
         warnings: progress.warnings(),
         traceparent: envelope.and_then(|envelope| envelope.traceparent.clone()),
+        tools: progress
+            .checkpoint
+            .tools
+            .as_ref()
+            .filter(|_| state.is_final())
+            .map(|tools| Box::new(tools.outcome.clone())),
     }
 }
 
@@ -120,6 +126,7 @@ pub(crate) fn outcome(
             .as_ref()
             .and_then(|review| review.result.clone())
             .map(Box::new),
+        tools: record.tools.clone(),
     }
 }
 

@@ -5,7 +5,12 @@ use std::{ops::ControlFlow, time::Duration};
 use chrono::{DateTime, Utc};
 use longshore_broker::Fence;
 use longshore_policy::retry::RetryPolicy;
-use longshore_protocol::{call::ErrorClass, envelope::Envelope, event::Event, state::JobState};
+use longshore_protocol::{
+    call::ErrorClass,
+    envelope::Envelope,
+    event::Event,
+    state::{AttemptOutcome, JobState},
+};
 
 use crate::{
     backoff::retry_until_answered,
@@ -46,7 +51,8 @@ pub(crate) async fn wait_in_place(
     }
 }
 
-/// Records the failed attempt that is still open, because another attempt of this delivery follows at `due`.
+/// Records the attempt that is still open, because another attempt of this delivery follows at `due`: it failed, or its
+/// answer called tools.
 /// Returns whether there was one.
 pub(crate) async fn record_open_attempt(
     job: &Job,
@@ -60,8 +66,14 @@ pub(crate) async fn record_open_attempt(
         let (now, keyring) = (context.clock.now(), context.broker.keyring());
         let mut progress = job.progress();
         progress.checkpoint.next_attempt_at = (due > now).then_some(due);
+        let is_answered = record.outcome == AttemptOutcome::Completed;
+        let state = if is_answered {
+            JobState::Running
+        } else {
+            JobState::Retryable
+        };
         let end = JobEnd {
-            due: Some(due),
+            due: (!is_answered).then_some(due),
             error: record
                 .error
                 .as_deref()
@@ -69,7 +81,7 @@ pub(crate) async fn record_open_attempt(
             ..JobEnd::default()
         };
         let (attempt, mut event) = (record.attempt_id, Event::default());
-        event.job = Some(job_record(job, &progress, JobState::Retryable, now, &end));
+        event.job = Some(job_record(job, &progress, state, now, &end));
         event.attempt = Some(record);
         let serialized = serialize(&event, keyring);
         progress.keep_until_acknowledged(event);
@@ -81,7 +93,7 @@ pub(crate) async fn record_open_attempt(
             progress.consumed,
         )
     };
-    let fence = retry_until_answered("record failed attempt", || {
+    let fence = retry_until_answered("record attempt", || {
         context.broker.deliveries().fail(
             &job.delivery,
             attempt,

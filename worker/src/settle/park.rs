@@ -31,7 +31,7 @@ pub(super) async fn park_until(
     context: &Context,
 ) -> Parked {
     let state = match waits_for {
-        WaitsFor::NotBefore | WaitsFor::NewerWorker | WaitsFor::GateWorker => JobState::Scheduled,
+        WaitsFor::NotBefore | WaitsFor::NewerWorker | WaitsFor::Worker(_) => JobState::Scheduled,
         WaitsFor::Retry | WaitsFor::Platform => JobState::Retryable,
         WaitsFor::Recipe | WaitsFor::Person => JobState::Running,
     };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use longshore_client::{JobId, JobState, QueueName, ToolCall, Usd};
 use longshore_ledger::JobRow;
-use longshore_protocol::call::FinishReason;
+use longshore_protocol::{call::FinishReason, tool_rounds::ToolsOutcome};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -31,6 +31,9 @@ pub(crate) struct JobDocument<'a> {
     prompt_head: &'a str,
     output: Option<&'a str>,
     tool_calls: &'a [ToolCall],
+    /// The calls of tools that the worker ran for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<&'a ToolsOutcome>,
     finish_reason: Option<FinishReason>,
     error: Option<&'a str>,
     error_class: Option<&'a str>,
@@ -77,6 +80,7 @@ impl<'a> JobDocument<'a> {
             prompt_head: &job.prompt_head,
             output: job.output.as_deref(),
             tool_calls: &job.tool_calls,
+            tools: job.tools.as_deref(),
             finish_reason: job.finish_reason,
             error: job.error.as_deref(),
             error_class: job.error_class.as_deref(),

@@ -5,9 +5,11 @@ use longshore_policy::{
     limits::{Budget, BudgetScope, Calendar, QueueLimits},
     replay::ReplayRule,
     routing::{Category, Preference, Rule},
+    tools::{SecretPairs, ToolAction, ToolBounds, ToolDefinition, Workspace},
 };
 use longshore_protocol::{id::QueueName, platform::PlatformName};
 use longshore_settings::duration::format_duration;
+use url::Url;
 
 use crate::{Config, dead_letters::when_form, table::RawRetry};
 
@@ -261,4 +263,78 @@ pub(crate) fn gates(config: &Config) -> Vec<(String, String)> {
     gates
         .map(|(name, gate)| (format!("gates.{name}"), show(gate)))
         .collect()
+}
+
+/// The workspaces, without the values of their variables.
+pub(crate) fn workspaces(config: &Config) -> Vec<(String, String)> {
+    let show = |workspace: &Workspace| {
+        let mut parts = vec![
+            workspace.directory.display().to_string(),
+            format!("max_file_bytes {}", workspace.max_file_bytes),
+        ];
+        parts.extend(tool_bounds(workspace.bounds));
+        let commands: Vec<String> = workspace.run.iter().map(|words| words.join(" ")).collect();
+        if !commands.is_empty() {
+            parts.push(format!("run {}", commands.join("; ")));
+        }
+        parts.extend(secret_names("env", &workspace.env));
+        parts.join(", ")
+    };
+    let workspaces = config.workspaces.iter();
+    workspaces
+        .map(|(name, workspace)| (format!("workspaces.{name}"), show(workspace)))
+        .collect()
+}
+
+/// The tools, without the values of their variables and headers.
+pub(crate) fn tools(config: &Config) -> Vec<(String, String)> {
+    let show = |tool: &ToolDefinition| {
+        let (mut parts, secrets) = match &tool.action {
+            ToolAction::Command {
+                command,
+                working_dir,
+                env,
+            } => (
+                vec![
+                    format!("command {}", command.join(" ")),
+                    format!("in {}", working_dir.display()),
+                ],
+                secret_names("env", env),
+            ),
+            ToolAction::Http {
+                method,
+                url,
+                headers,
+            } => (
+                vec![format!("{method} {}", without_query(url))],
+                secret_names("headers", headers),
+            ),
+        };
+        parts.extend(tool_bounds(tool.bounds));
+        parts.extend(secrets);
+        parts.join(", ")
+    };
+    let tools = config.tools.iter();
+    tools
+        .map(|(name, tool)| (format!("tools.{name}"), show(tool)))
+        .collect()
+}
+
+fn tool_bounds(bounds: ToolBounds) -> [String; 2] {
+    [
+        format!("timeout {}", format_duration(bounds.timeout)),
+        format!("max_output {}", bounds.max_output),
+    ]
+}
+
+fn secret_names(what: &str, secrets: &SecretPairs) -> Option<String> {
+    let names = secrets.names();
+    (!names.is_empty()).then(|| format!("{what} {}", names.join(" ")))
+}
+
+/// A query may contain a key.
+fn without_query(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_query(None);
+    url
 }

@@ -13,6 +13,7 @@ pub(super) struct JobWrite<'a> {
     metadata: Option<String>,
     warnings: Option<String>,
     tool_calls: Option<String>,
+    tools: Option<String>,
 }
 
 impl<'a> JobWrite<'a> {
@@ -23,6 +24,7 @@ impl<'a> JobWrite<'a> {
             metadata: record.metadata.as_ref().and_then(sanitize::json),
             warnings: list(&record.warnings),
             tool_calls: list(&record.tool_calls),
+            tools: record.tools.as_ref().and_then(sanitize::json),
         }
     }
 
@@ -45,6 +47,7 @@ impl<'a> JobWrite<'a> {
             &self.metadata,
             &self.warnings,
             &self.tool_calls,
+            &self.tools,
         ];
         SHORT_COLUMNS + labels.task_type.len() + prompt_head.len() + text_length(optional)
     }
@@ -119,6 +122,7 @@ pub(super) async fn upsert(
         }))
         .bind(column(rows, |row| row.warnings.as_deref()))
         .bind(column(rows, |row| row.tool_calls.as_deref()))
+        .bind(column(rows, |row| row.tools.as_deref()))
         .execute(connection)
         .await?;
     Ok(())

@@ -9,6 +9,7 @@ use longshore_protocol::{
     },
     id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     state::{AttemptOutcome, JobState},
+    tool_rounds::{ToolRecord, ToolsOutcome},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -46,6 +47,22 @@ fn labels(id: &str) -> JobLabels {
     }
 }
 
+fn tools() -> ToolsOutcome {
+    ToolsOutcome {
+        rounds: 1,
+        calls: vec![ToolRecord {
+            round: 1,
+            tool: "weather".to_owned(),
+            arguments: r#"{"city":"Köln"}"#.to_owned(),
+            ok: false,
+            error: Some("no such city".to_owned()),
+            duration_ms: 3,
+            interrupted: true,
+        }],
+        left_out: 2,
+    }
+}
+
 /// A job as of second `n`.
 pub(super) fn job(id: &str, n: u64, state: JobState) -> JobRecord {
     JobRecord {
@@ -69,6 +86,7 @@ pub(super) fn job(id: &str, n: u64, state: JobState) -> JobRecord {
             .cloned(),
         warnings: vec![format!("unknown field `x{n}`")],
         traceparent: Some("00-0-0-00".to_owned()),
+        tools: Some(Box::new(tools())),
     }
 }
 

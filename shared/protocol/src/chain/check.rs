@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Extract, GateName, MergeOf, Models, NotBy, OnFailure, Person, StepName, Validate, Work,
+    Extract, GateName, MergeOf, Models, NotBy, OnFailure, Person, StepName, StepTools, Validate,
+    Work,
     faults::{Faults, Location},
     template::{OF_MANY, OF_ONE, Uses},
 };
@@ -35,6 +36,7 @@ pub(super) struct Draft {
     pub(super) extract: Option<Extract>,
     pub(super) validate: Option<Validate>,
     pub(super) person: Option<Person>,
+    pub(super) tools: Option<StepTools>,
 }
 
 impl Draft {
@@ -61,6 +63,7 @@ impl Draft {
             extract: None,
             validate: None,
             person: None,
+            tools: None,
         }
     }
 

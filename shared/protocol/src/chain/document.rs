@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     ChainId, Extract, GateName, Merge, MergeOf, Models, NotBy, OnFailure, Person, StepName,
-    Validate,
+    StepTools, Validate,
 };
 use crate::{
     envelope::{ContentHash, Limit},
@@ -109,6 +109,8 @@ pub struct Step {
     /// What it asks a person, instead of a call to a model.
     pub person: Option<Person>,
     pub work: Work,
+    /// The tools that it names, which the worker runs.
+    pub tools: Option<StepTools>,
 }
 
 impl Step {

@@ -103,6 +103,7 @@ fn label(step: &Step) -> String {
         step.min_success.map(|least| format!("at least {least}")),
         (step.on_failure != OnFailure::Fail).then(|| format!("on failure: {}", step.on_failure)),
         step.person.as_ref().map(asked),
+        step.tools.as_ref().map(|tools| format!("tools {tools}")),
     ];
     lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }

@@ -15,6 +15,7 @@ use super::{
     person::{check_person, person_work, take_person},
     several::{check_models, split_merge},
     template::Uses,
+    tools::step_tools,
     validate::{self, check_validate, validate_work},
     work::{of_expression, with_reads, work},
 };
@@ -65,6 +66,8 @@ pub const STEP_FIELDS: &[&str] = &[
     "extract",
     "validate",
     "person",
+    "workspace",
+    "max_rounds",
 ];
 
 /// The highest `max_parallel` and `min_success`.
@@ -326,6 +329,11 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
             ..validate
         });
     let asked = take_person(&mut members, &location, faults);
+    let tools = if has_gate || asked.is_some() {
+        None
+    } else {
+        step_tools(&mut members, &location, limits, faults)
+    };
     let (work, mut uses) = if has_gate {
         let work = gate
             .as_ref()
@@ -383,6 +391,7 @@ fn step(number: usize, json: &RawValue, limits: &MessageLimits, faults: &mut Fau
         extract,
         validate,
         person: asked.and_then(|asked| asked.person),
+        tools,
     };
     check_person(&draft, merge.is_some(), faults);
     check_gate(&draft, merge.is_some(), faults);
@@ -424,6 +433,7 @@ fn finished(draft: Draft) -> Option<Step> {
         extract: draft.extract,
         validate: draft.validate,
         person: draft.person,
+        tools: draft.tools,
     })
 }
 

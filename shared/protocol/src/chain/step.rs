@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     ChainId, Extract, GateName, Instance, Merge, ModelName, Models, NotBy, Person, StepName,
-    Validate,
+    StepTools, Validate,
 };
 use crate::{id::JobId, money::Usd};
 
@@ -119,6 +119,9 @@ pub struct StepRef {
     /// What it asks a person, instead of a call to a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<Person>,
+    /// The tools that it names, which the worker runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<StepTools>,
 }
 
 /// The most that a chain may cost.
@@ -189,6 +192,7 @@ impl StepRef {
             extract: None,
             validate: None,
             person: None,
+            tools: None,
         }
     }
 

@@ -108,6 +108,7 @@ fn a_document_means_what_it_says() {
                 reads_recipe: false,
                 reads_last: [],
             },
+            tools: None,
         },
         Step {
             name: StepName(
@@ -148,6 +149,7 @@ fn a_document_means_what_it_says() {
                 reads_recipe: false,
                 reads_last: [],
             },
+            tools: None,
         },
         Step {
             name: StepName(
@@ -188,6 +190,7 @@ fn a_document_means_what_it_says() {
                 reads_recipe: false,
                 reads_last: [],
             },
+            tools: None,
         },
         Step {
             name: StepName(
@@ -229,6 +232,7 @@ fn a_document_means_what_it_says() {
                 reads_recipe: false,
                 reads_last: [],
             },
+            tools: None,
         },
     ]
     "#);

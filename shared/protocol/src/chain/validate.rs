@@ -305,6 +305,7 @@ pub(super) fn check_validate(
         ("merge", has_merge),
         ("gate", draft.gate.is_some()),
         ("extract", draft.extract.is_some()),
+        ("tools", draft.tools.is_some()),
     ];
     for (field, _) in of_job
         .into_iter()

@@ -15,6 +15,7 @@ use crate::{
     event::{AttemptRecord, DeadLetterRecord, Event, JobRecord},
     outcome::{ChainOutcome, Merged, Outcome, StepOutput},
     review::{Decision, Review, ReviewAlert, ReviewRecord},
+    tool_rounds::{ToolRounds, ToolsOutcome},
 };
 
 /// The only member of encrypted metadata, which so stays an object.
@@ -38,6 +39,7 @@ const PARAMETERS: &str = "parameters";
 const QUESTION: &str = "question";
 const ARTEFACT: &str = "artefact";
 const COMMENT: &str = "comment";
+const RESULT: &str = "result";
 
 /// Reasons and classes whose texts Longshore writes itself, of ids, numbers and times only. Those of all others may quote
 /// a prompt or an answer.
@@ -241,6 +243,9 @@ impl Content for JobRecord {
         visitor.optional(OUTPUT, &mut self.output);
         visit_tool_calls(&mut self.tool_calls, visitor);
         visit_error(self.error_class.as_deref(), self.error.as_mut(), visitor);
+        if let Some(tools) = &mut self.tools {
+            tools.visit(visitor);
+        }
         if let Some(metadata) = &mut self.metadata {
             visitor.object(METADATA, metadata);
         }
@@ -337,6 +342,31 @@ impl Content for Checkpoint {
         }
         if let Some(step) = &mut self.step {
             step.visit(visitor);
+        }
+        if let Some(tools) = &mut self.tools {
+            tools.visit(visitor);
+        }
+    }
+}
+
+impl Content for ToolRounds {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        for round in &mut self.conversation {
+            visitor.text(OUTPUT, &mut round.output);
+            visit_tool_calls(&mut round.calls, visitor);
+            for result in &mut round.results {
+                visitor.text(RESULT, result);
+            }
+        }
+        self.outcome.visit(visitor);
+    }
+}
+
+impl Content for ToolsOutcome {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        for call in &mut self.calls {
+            visitor.text(ARGUMENTS, &mut call.arguments);
+            visitor.optional(ERROR, &mut call.error);
         }
     }
 }
@@ -445,6 +475,9 @@ impl Content for Outcome {
         }
         if let Some(review) = &mut self.review {
             visitor.optional(COMMENT, &mut review.comment);
+        }
+        if let Some(tools) = &mut self.tools {
+            tools.visit(visitor);
         }
         if let Some(metadata) = &mut self.metadata {
             visitor.object(METADATA, metadata);

@@ -1,12 +1,16 @@
+use chrono::DateTime;
 use secrecy::SecretString;
 use serde_json::{Map, json};
 
 use super::{CannotDecrypt, KeyId, Keyring, Metadata, describe_encrypted, key_of, unopened_key};
 use crate::{
+    call::ToolCall,
     chain::{ChainId, Extracted, MergeKind, StepName, StepRef, Validation},
+    checkpoint::Checkpoint,
     envelope::RawMessage,
     id::JobId,
     outcome::{Merged, ModelAnswer, Outcome},
+    tool_rounds::{ToolRecord, ToolRounds},
 };
 
 /// The bytes from 0 to 31.
@@ -212,6 +216,38 @@ fn messages_and_steps_are_encrypted_value_by_value() {
     let sealed = keyring.sealed(&step).unwrap().into_owned();
     assert!(!format!("{sealed:?}").contains("Lima"));
     assert_eq!(keyring.opened(sealed), step);
+}
+
+#[test]
+fn the_conversation_with_tools_is_encrypted_in_checkpoint_and_outcome() {
+    let keyring = keyring(&["k1"], "k1");
+    let mut rounds = ToolRounds::default();
+    let call = ToolCall::new("c", "read_file", r#"{"path":"Lima"}"#);
+    rounds.begin_round("Where is Lima?".to_owned(), vec![call], None);
+    let record = ToolRecord {
+        round: 1,
+        tool: "read_file".to_owned(),
+        arguments: r#"{"path":"Lima"}"#.to_owned(),
+        ok: false,
+        error: Some("there is no Lima".to_owned()),
+        duration_ms: 1,
+        interrupted: false,
+    };
+    rounds.end_call("Lima is in Peru.".to_owned(), record);
+    let outcome = Outcome {
+        tools: Some(Box::new(rounds.outcome.clone())),
+        ..outcome()
+    };
+    let sealed = keyring.sealed(&outcome).unwrap().into_owned();
+    assert!(!format!("{sealed:?}").contains("Lima"), "{sealed:?}");
+    assert_eq!(keyring.opened(sealed), outcome);
+    let checkpoint = Checkpoint {
+        tools: Some(Box::new(rounds)),
+        ..Checkpoint::fresh(JobId::parse("a").unwrap(), DateTime::UNIX_EPOCH)
+    };
+    let sealed = keyring.sealed(&checkpoint).unwrap().into_owned();
+    assert!(!format!("{sealed:?}").contains("Lima"), "{sealed:?}");
+    assert_eq!(keyring.opened(sealed), checkpoint);
 }
 
 #[test]

@@ -73,6 +73,7 @@ mod tests {
             max_bytes: 10,
             max_chain_bytes: 100,
             max_depth: 2,
+            max_tool_rounds: 30,
         };
         chain_text(&message, &limits).map(|read| {
             read.map(str::to_owned).map_err(|error| {

@@ -156,6 +156,14 @@ fn tools(input: Input<'_>) -> Read<Vec<Tool>> {
             message: format!("expected {EXPECTED}, but got {}", list.len()),
         });
     }
+    if list.iter().any(|tool| Kind::detect(tool) == Kind::Text) {
+        return Err(Problem {
+            code: MalformedCode::BadValue,
+            message: "expected definitions of tools, but got names: only a step of a chain names tools that the \
+                      worker runs, and a recipe makes such a step of a job"
+                .to_owned(),
+        });
+    }
     let mut tools: Vec<Tool> = Vec::with_capacity(list.len());
     for (index, json) in list.into_iter().enumerate() {
         let tool = tool(json).map_err(|problem| problem.at(format_args!("tool {}", index + 1)))?;

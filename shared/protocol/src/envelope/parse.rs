@@ -102,6 +102,8 @@ pub struct MessageLimits {
     pub max_chain_bytes: usize,
     /// The maximum nesting of lists and objects, the message itself included; at most 120.
     pub max_depth: usize,
+    /// The most answers of one step that may call tools of the worker.
+    pub max_tool_rounds: u32,
 }
 
 impl Default for MessageLimits {
@@ -110,6 +112,7 @@ impl Default for MessageLimits {
             max_bytes: 1024 * 1024,
             max_chain_bytes: 16 * 1024 * 1024,
             max_depth: 64,
+            max_tool_rounds: 30,
         }
     }
 }

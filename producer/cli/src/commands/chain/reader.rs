@@ -10,11 +10,12 @@ use chrono::{DateTime, Utc};
 use longshore_client::{ChainId, ChainState, ChainView, Client, JobId, StepName, StepState, Usd};
 use longshore_ledger::{ChainJobFilter, ChainRow, Figures, Ledger, StepRow};
 use longshore_protocol::{
-    chain::{Extract, GateName, MergeOf, Models, NotBy, Validate},
+    chain::{Extract, GateName, MergeOf, Models, NotBy, Validate, WorkspaceName},
     event::ChainRecord,
     state::JobState,
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{error::CommandError, render::time::from_unix_ms, session::Session};
 
@@ -86,6 +87,12 @@ pub(super) struct Conditions {
     /// What it asks a person.
     #[serde(default)]
     pub(super) person: Option<Asked>,
+    /// Names or definitions of the tools that its model may call.
+    #[serde(default)]
+    pub(super) tools: Vec<Value>,
+    /// Where tools that it names work.
+    #[serde(default)]
+    pub(super) workspace: Option<WorkspaceName>,
 }
 
 /// What a step asks a person, before its templates are filled in.
@@ -94,6 +101,19 @@ pub(super) struct Asked {
     pub(super) question: String,
     #[serde(default)]
     pub(super) asks: Option<String>,
+}
+
+impl Conditions {
+    /// The tools that the worker runs for it, and where; `None` if it names none.
+    pub(super) fn tools_of_worker(&self) -> Option<String> {
+        let names: Vec<&str> = self.tools.iter().filter_map(Value::as_str).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let workspace = self.workspace.as_ref();
+        let workspace = workspace.map(|name| format!(" in workspace {name}"));
+        Some(names.join(", ") + &workspace.unwrap_or_default())
+    }
 }
 
 /// Why a step, or an item of one, did not succeed.

@@ -53,6 +53,7 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
         extracted: None,
         validation: None,
         review: None,
+        tools: None,
     }
 }
 

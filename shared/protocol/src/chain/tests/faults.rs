@@ -448,3 +448,54 @@ fn a_person_is_asked_as_the_step_says() {
     assert_eq!(person.default, Some(DefaultVerdict::Approve));
     assert_eq!(person.asks.as_deref(), Some("editors"));
 }
+
+#[test]
+fn faults_of_tools_by_name() {
+    let definition = r#"{"type": "function", "function": {"name": "f"}}"#;
+    for (fields, words) in [
+        (
+            format!(r#""tools": ["lookup", {definition}]"#),
+            "step `a`: field `tools`: expected either names of tools, which the worker runs, or definitions of tools, which the producer runs, but got both",
+        ),
+        (
+            r#""tools": ["two words"]"#.to_owned(),
+            "step `a`: field `tools`: tool name `two words` is not valid: expected 1 to 64 characters of [A-Za-z0-9_-]",
+        ),
+        (
+            r#""tools": ["lookup", "lookup"]"#.to_owned(),
+            "step `a`: field `tools`: expected each name once, but got `lookup` more often",
+        ),
+        (
+            r#""tools": ["run"]"#.to_owned(),
+            "step `a`: field `tools`: `run` needs `workspace`, the name of a workspace of the configuration",
+        ),
+        (
+            r#""tools": ["lookup"], "workspace": "app""#.to_owned(),
+            "step `a`: field `workspace`: no tool works in it; expected one of read_file, list_files, search, edit_file, run in `tools`",
+        ),
+        (
+            r#""tools": ["run"], "workspace": "a/b""#.to_owned(),
+            "step `a`: field `workspace`: expected the name of a workspace: 1 to 64 characters of [A-Za-z0-9._-], but got \"a/b\"",
+        ),
+        (
+            r#""workspace": "app", "max_rounds": 3"#.to_owned(),
+            "step `a`: field `workspace`: needs `tools`, a list of names of tools\nstep `a`: field `max_rounds`: needs `tools`, a list of names of tools",
+        ),
+        (
+            r#""tools": ["lookup"], "max_rounds": 31"#.to_owned(),
+            "step `a`: field `max_rounds`: expected a whole number from 1 to 30, but got 31",
+        ),
+        (
+            r#""tools": ["lookup"], "tool_choice": "required", "spawn": true"#.to_owned(),
+            "step `a`: field `tool_choice`: cannot stand beside names of tools: the model decides in each round\nstep `a`: field `spawn`: cannot stand beside names of tools: the answer follows several calls",
+        ),
+    ] {
+        let step = format!(r#"{{"name": "a", "prompt": "p", {fields}}}"#);
+        assert_eq!(of_steps(&step), words, "{fields}");
+    }
+    let of_a_gate = of_steps(r#"{"name": "a", "gate": "g", "tools": ["run"], "workspace": "w"}"#);
+    assert!(
+        of_a_gate.contains("field `workspace`: cannot stand beside `gate`"),
+        "{of_a_gate}"
+    );
+}

@@ -104,6 +104,7 @@ fn each_mistake_in_a_parameter_names_it() {
         (r#""tools":{}"#, C::WrongType, "tools"),
         (r#""tools":[]"#, C::OutOfRange, "tools"),
         (r#""tools":[{"type":"web_search"}]"#, C::BadValue, "tools"),
+        (r#""tools":["read_file"]"#, C::BadValue, "tools"),
         (
             r#""tools":[{"type":"function","function":{"name":"a b"}}]"#,
             C::BadValue,

@@ -150,6 +150,9 @@ fn step_facts(step: &StepStatus, chain: &ChainStatus) -> String {
     if let Some(not_by) = &conditions.not_by {
         lines.push(format!("- Not by: the {not_by}"));
     }
+    if let Some(tools) = conditions.tools_of_worker() {
+        lines.push(format!("- Tools: {tools}"));
+    }
     if let Some(gate) = &conditions.gate {
         lines.push(format!("- Runs the gate: {}", code(gate.as_str())));
     }

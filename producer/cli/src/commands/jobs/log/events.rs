@@ -9,7 +9,8 @@ use longshore_protocol::{
     envelope::NotBefore,
     event::{AttemptRecord, DeadLetterRecord, DeadLetterResolution, DropRecord},
     id::AttemptId,
-    state::JobState,
+    state::{AttemptOutcome, JobState},
+    tool_rounds::ToolsOutcome,
 };
 use serde::Serialize;
 
@@ -253,6 +254,8 @@ fn attempt_event<'a>(
             format!("fallback from {}", before.platform)
         } else if before.model != attempt.model {
             format!("fallback from {}", before.model)
+        } else if before.outcome == AttemptOutcome::Completed {
+            "next round".to_owned()
         } else {
             "retry".to_owned()
         }
@@ -386,6 +389,12 @@ fn current(details: &JobDetails) -> LogEvent<'_> {
             format!("{}({}) {}", function.name, function.arguments, call.id),
         );
     }
+    let tools = outcome
+        .and_then(|outcome| outcome.tools.as_deref())
+        .or_else(|| job.and_then(|job| job.tools.as_deref()));
+    for line in tools.into_iter().flat_map(tool_lines) {
+        event.line(line);
+    }
     let error = outcome
         .and_then(|outcome| outcome.error.as_deref())
         .or_else(|| job.and_then(|job| job.error.as_deref()));
@@ -399,6 +408,27 @@ fn current(details: &JobDetails) -> LogEvent<'_> {
         event.text("Output", output);
     }
     event
+}
+
+/// The calls of tools that the worker ran, a line each.
+fn tool_lines(tools: &ToolsOutcome) -> Vec<String> {
+    let mut lines = Vec::new();
+    if tools.left_out > 0 {
+        let left_out = counted(tools.left_out, "older tool call");
+        lines.push(format!("{left_out} left out"));
+    }
+    lines.extend(tools.calls.iter().map(|call| {
+        let end = match &call.error {
+            None => "ok".to_owned(),
+            Some(_) if call.interrupted => "interrupted: it may have taken effect".to_owned(),
+            Some(error) => format!("failed: {error}"),
+        };
+        format!(
+            "Round {}, tool {}: {end}, after {} ms, with {}",
+            call.round, call.tool, call.duration_ms, call.arguments
+        )
+    }));
+    lines
 }
 
 fn capitalized(text: &str) -> String {

@@ -1,8 +1,16 @@
-//! The worker's side of a running gate: starts the supervisor, reads the output, and stops it.
+//! The worker's side of a running command: starts the supervisor, reads the output, and stops it.
 
-use std::{env, ffi::OsString, io, os::fd::OwnedFd, path::PathBuf, pin::pin, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
+};
 
-use longshore_policy::gates::Gate;
+use longshore_policy::gates::Pattern;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{UnixStream, unix::pipe},
@@ -11,20 +19,38 @@ use tokio::{
 
 use super::{
     output::Output,
-    supervisor::{NO_LIMIT, SUPERVISOR},
+    supervisor::{NOTHING, SUPERVISOR},
 };
 
-/// The variables of the worker that every gate gets. The others hold keys.
+/// The variables of the worker that every command gets. The others hold keys.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
 
-/// How long the processes of a gate may take to end once they are killed. Only one in the kernel takes so long.
+/// How long the processes of a command may take to end once they are killed. Only one in the kernel takes so long.
 const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
 const READ_BYTES: usize = 64 << 10;
 
-/// Why a gate is stopped before its end.
+/// A command and the bounds within which it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Program<'a> {
+    /// The program and its arguments.
+    pub(crate) command: &'a [String],
+    pub(crate) working_dir: &'a Path,
+    /// Its variables beside those that every command gets.
+    pub(crate) env: Vec<(&'a str, &'a str)>,
+    /// What it reads on its standard input.
+    pub(crate) input: Option<Vec<u8>>,
+    /// The bytes that it may print.
+    pub(crate) max_output: usize,
+    /// The bytes of memory that each of its processes may have.
+    pub(crate) max_memory: Option<usize>,
+    /// The lines of its output to count.
+    pub(crate) warnings: Option<Pattern>,
+}
+
+/// Why a command is stopped before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     Timeout,
     Output,
     Cancelled,
@@ -33,44 +59,59 @@ pub(super) enum Stop {
 
 /// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     Exited(i32),
     Killed,
 }
 
-/// A gate that has ended.
+/// A command that has ended.
 #[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) ended: Ended,
-    pub(super) stopped: Option<Stop>,
-    pub(super) output: Output,
+pub(crate) struct Finished {
+    pub(crate) ended: Ended,
+    pub(crate) stopped: Option<Stop>,
+    pub(crate) output: Output,
 }
 
-/// A gate that runs. When dropped, its processes are killed: the supervisor sees the end of the lifeline.
-pub(super) struct GateProcess {
+impl Finished {
+    /// The exit code; `None` if the command was killed.
+    pub(crate) fn exit_code(&self) -> Option<i32> {
+        match self.ended {
+            Ended::Exited(code) if self.stopped.is_none() => Some(code),
+            _ => None,
+        }
+    }
+}
+
+/// A command that runs. When dropped, its processes are killed: the supervisor sees the end of the lifeline.
+pub(crate) struct Process {
     supervisor: Child,
-    /// Its end stops the gate; the supervisor reports the end of the command on it.
+    /// Its end stops the command; the supervisor reports the end of the command on it.
     lifeline: UnixStream,
     printed: pipe::Receiver,
+    input: Vec<u8>,
+    max_output: usize,
+    warnings: Option<Pattern>,
 }
 
-impl GateProcess {
-    pub(super) fn start(gate: &Gate) -> io::Result<Self> {
+impl Process {
+    pub(crate) fn start(program: Program<'_>) -> io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         // One pipe for both outputs keeps their order.
         let (printed, stdout) = io::pipe()?;
         let stderr = stdout.try_clone()?;
-        let memory = gate.max_memory;
-        let memory = memory.map_or_else(|| NO_LIMIT.to_owned(), |most| most.to_string());
+        let number = |number: Option<usize>| {
+            number.map_or_else(|| NOTHING.to_owned(), |number| number.to_string())
+        };
         let supervisor = Command::new(own_program()?)
             .arg(SUPERVISOR)
-            .arg(&gate.working_dir)
-            .arg(memory)
-            .args(&gate.command)
+            .arg(number(program.input.as_ref().map(Vec::len)))
+            .arg(program.working_dir)
+            .arg(number(program.max_memory))
+            .args(program.command)
             .env_clear()
             .envs(inherited())
-            .envs(&gate.env)
+            .envs(program.env)
             .stdin(OwnedFd::from(theirs))
             .stdout(stdout)
             .stderr(stderr)
@@ -80,17 +121,18 @@ impl GateProcess {
             supervisor,
             lifeline: UnixStream::from_std(ours)?,
             printed: pipe::Receiver::from_owned_fd(printed.into())?,
+            input: program.input.unwrap_or_default(),
+            max_output: program.max_output,
+            warnings: program.warnings,
         })
     }
 
     /// Reads until all processes have ended. Stops them when `stop` says so, or when they print too much.
-    pub(super) async fn finish(
-        mut self,
-        gate: &Gate,
-        stop: impl Future<Output = Stop>,
-    ) -> Finished {
-        let mut output = Output::new(gate.warnings.clone());
-        let most = u64::try_from(gate.max_output).unwrap_or(u64::MAX);
+    pub(crate) async fn finish(mut self, stop: impl Future<Output = Stop>) -> Finished {
+        let mut output = Output::new(self.warnings.take());
+        let most = u64::try_from(self.max_output).unwrap_or(u64::MAX);
+        let input = std::mem::take(&mut self.input);
+        let mut left = input.as_slice();
         let mut stop = pin!(stop);
         let mut stopped = None;
         let mut gives_up = pin!(tokio::time::sleep(Duration::ZERO));
@@ -107,6 +149,11 @@ impl GateProcess {
                         Stop::Output
                     }
                 },
+                written = self.lifeline.write(left), if !left.is_empty() && stopped.is_none() => {
+                    // A supervisor that takes no more has ended.
+                    left = written.ok().and_then(|written| left.get(written..)).unwrap_or_default();
+                    continue;
+                }
                 why = &mut stop, if stopped.is_none() => why,
                 () = &mut gives_up, if stopped.is_some() => break,
             };

@@ -1,4 +1,4 @@
-//! What the command of a gate prints: its head and its tail, and the lines that match `warnings`.
+//! What a command prints: its head and its tail, and the lines that match `warnings`.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ const LONGEST_LINE: usize = 8 << 10;
 
 /// The output of a command so far.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(crate) struct Output {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     bytes: u64,
@@ -47,12 +47,12 @@ impl Output {
     }
 
     /// All that was printed, also what is not kept.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The lines that match so far.
-    pub(super) fn warnings(&self) -> u64 {
+    pub(crate) fn warnings(&self) -> u64 {
         self.warnings
     }
 
@@ -62,7 +62,7 @@ impl Output {
     }
 
     /// The text that is kept. Postgres stores no null characters.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let kept = u64::try_from(self.head.len() + self.tail.len()).unwrap_or(u64::MAX);
         let left_out = self.bytes.saturating_sub(kept);
         let mut bytes = self.head.clone();

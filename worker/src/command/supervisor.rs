@@ -1,17 +1,18 @@
-//! The process between the worker and the command of a gate. It outlives neither: it kills all that the command left
-//! when the command ends, and everything when the worker closes the lifeline or dies.
+//! The process between the worker and a command. It outlives neither: it kills all that the command left when the
+//! command ends, and everything when the worker closes the lifeline or dies.
 //!
-//! The worker starts `gate-supervisor DIRECTORY MEMORY PROGRAM ARGUMENT…`. The supervisor starts `gate-command` with the
-//! same arguments in a process group of its own, which bounds itself and becomes the command.
+//! The worker starts `command-supervisor INPUT DIRECTORY MEMORY PROGRAM ARGUMENT…` and sends the `INPUT` bytes of the
+//! command's standard input through the lifeline. The supervisor starts `supervised-command` with the arguments after
+//! `INPUT` in a process group of its own, which bounds itself and becomes the command.
 
 use std::{
     collections::{HashMap, HashSet},
     env,
     ffi::OsString,
     fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::process::CommandExt as _,
-    process::{Command, ExitCode, Stdio},
+    process::{ChildStdin, Command, ExitCode, Stdio},
     thread,
     time::Duration,
 };
@@ -28,18 +29,18 @@ use nix::{
 use super::process::own_program;
 
 /// The argument that starts a supervisor.
-pub(super) const SUPERVISOR: &str = "gate-supervisor";
+pub(super) const SUPERVISOR: &str = "command-supervisor";
 
 /// The argument that starts what becomes the command.
-const COMMAND: &str = "gate-command";
+const COMMAND: &str = "supervised-command";
 
-/// The memory of a gate without a limit.
-pub(super) const NO_LIMIT: &str = "-";
+/// The memory of a command without a limit, and the input of one that reads none.
+pub(super) const NOTHING: &str = "-";
 
 /// The exit code of a command that cannot be started, as in shells.
 const NOT_STARTED: u8 = 127;
 
-/// Between two looks at what is left of a gate.
+/// Between two looks at what is left of a command.
 const PAUSE: Duration = Duration::from_millis(2);
 
 pub(super) fn run_internal_command() -> Option<ExitCode> {
@@ -62,7 +63,7 @@ fn supervise(arguments: &[OsString]) -> ExitCode {
         }
         Ok(None) => ExitCode::FAILURE,
         Err(error) => {
-            writeln!(io::stderr(), "gate not supervised: {error}").ok();
+            writeln!(io::stderr(), "command not supervised: {error}").ok();
             ExitCode::FAILURE
         }
     }
@@ -70,19 +71,31 @@ fn supervise(arguments: &[OsString]) -> ExitCode {
 
 /// Starts the command, and the thread that kills it at the end of the lifeline.
 fn start(arguments: &[OsString]) -> io::Result<Pid> {
+    let [input, arguments @ ..] = arguments else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let input: Option<u64> = input.to_str().and_then(|bytes| bytes.parse().ok());
     // What leaves the group of the command becomes a child of this process when its parent ends.
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
-    let child = Command::new(own_program()?)
+    let mut child = Command::new(own_program()?)
         .arg(COMMAND)
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(if input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
         .process_group(0)
         .spawn()?;
     let command = i32::try_from(child.id()).map_err(io::Error::other)?;
     let command = Pid::from_raw(command);
+    let input = child.stdin.take().zip(input);
     thread::Builder::new().spawn(move || {
-        // The worker writes nothing.
+        if let Some((stdin, bytes)) = input {
+            pass_on(stdin, bytes);
+        }
+        // The worker writes nothing more.
         io::copy(&mut io::stdin(), &mut io::sink()).ok();
         loop {
             kill_all(command);
@@ -90,6 +103,17 @@ fn start(arguments: &[OsString]) -> io::Result<Pid> {
         }
     })?;
     Ok(command)
+}
+
+/// Reads the input of the command, and writes it without waiting: the command may read it late, or never.
+fn pass_on(mut stdin: ChildStdin, bytes: u64) {
+    let mut input = Vec::new();
+    if io::stdin().take(bytes).read_to_end(&mut input).is_ok() {
+        // Without this thread, the command reads an empty input.
+        thread::Builder::new()
+            .spawn(move || stdin.write_all(&input))
+            .ok();
+    }
 }
 
 /// Waits for the end of the command, then kills what is left of it. `None`: a signal ended the command.
