@@ -198,6 +198,6 @@ mod tests {
         ");
         let error = load("recipes:\n  a: { steps: [{ name: s, prompt: x, recipe: medum }] }\n")
             .unwrap_err();
-        insta::assert_snapshot!(error, @"longshore.yaml:2: `recipes.a`: step `s`: there is no recipe `medum`; did you mean `medium`?; known: a, architectural, classify-route-review, complex, medium, simple, work-and-review");
+        insta::assert_snapshot!(error, @"longshore.yaml:2: `recipes.a`: step `s`: there is no recipe `medum`; did you mean `medium`?; known: a, architectural, classify-route-review, complex, implement-and-review, implement-step, medium, plan-and-review, plan-review-implement-review, simple, work-and-review");
     }
 }

@@ -32,8 +32,8 @@ pub struct Recipe {
     /// What it does, for people.
     pub description: Option<String>,
     pub parameters: BTreeMap<String, Parameter>,
-    /// The step whose answer is that of the job; absent: the last step.
-    pub answer: Option<StepName>,
+    /// The steps whose answer is that of the job: the first of them that completed; empty: the last step.
+    pub answer: Vec<StepName>,
     /// Whether Longshore ships it.
     pub is_shipped: bool,
     /// The chain, before the parameters are filled in.

@@ -3,7 +3,12 @@
 
 use std::path::Path;
 
-use longshore_protocol::{chain::ChainId, id::JobId};
+use longshore_broker::Decided;
+use longshore_protocol::{
+    chain::ChainId,
+    id::JobId,
+    review::{Decision, ReviewState},
+};
 use longshore_simulator::{Faults, Script};
 use longshore_tests::stack::{Stack, eventually};
 use serde_json::{Value, json};
@@ -158,6 +163,64 @@ rules:
         (&json!("third"), &json!("gpt-4.1"), &json!(7)),
         "{ended}: one classification, three answers, three reviews"
     );
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_reviewed_and_done_and_a_person_decides_what_fails_three_times() {
+    let stack = platforms_with(3, "").await;
+    let rules = r#"
+rules:
+  - name: second plan
+    when: {prompt_contains: "It must change: one step only"}
+    then: [{answer: '{"steps": [{"title": "good", "work": "easy"}, {"title": "bad", "work": "hard"}]}'}]
+  - name: review of the plan
+    when: {prompt_contains: ["Plan this task", "<answer>"]}
+    then:
+      - {answer: '{"verdict": "needs_revision", "score": 3, "reasons": ["one step only"], "needs_human_review": false}', times: 1}
+      - {answer: '{"verdict": "approve", "score": 8, "reasons": [], "needs_human_review": false}'}
+  - {name: plan, when: {prompt_contains: "Plan this task"}, then: [{answer: '{"steps": [{"title": "good", "work": "all"}]}'}]}
+  - name: review of the good step
+    when: {prompt_contains: ["nothing else: good", "<task>"]}
+    then: [{answer: '{"verdict": "approve", "score": 9, "reasons": [], "needs_human_review": false}'}]
+  - name: review of the bad step
+    when: {prompt_contains: ["nothing else: bad", "<task>"]}
+    then: [{answer: '{"verdict": "reject", "score": 1, "reasons": ["wrong"], "needs_human_review": false}'}]
+  - {name: good step, when: {prompt_contains: "nothing else: good"}, then: [{answer: good work}]}
+  - {name: bad step, when: {prompt_contains: "nothing else: bad"}, then: [{answer: bad work}]}
+  - {name: result, when: {prompt_contains: ["good work", "mended work"]}, then: [{answer: all of it}]}
+"#;
+    let script = Script::read(Path::new("script.yaml"), rules).unwrap();
+    stack.simulator.set_script(script);
+    let job =
+        json!({"id": "task", "recipe": "plan-review-implement-review", "prompt": "Do something."});
+    let job = enqueue(&stack, &job).await;
+    let _worker = stack.worker().unwrap();
+    let review = eventually("a person is asked", || async {
+        let mut open = stack.broker.reviews().open().await?;
+        open.pop().ok_or_else(|| anyhow::anyhow!("nobody is asked"))
+    })
+    .await
+    .unwrap();
+    assert_eq!(review.artefact.as_deref(), Some("bad work"));
+    let mended = Decision {
+        state: ReviewState::Edited,
+        by: "ada".to_owned(),
+        comment: None,
+        at: review.asked_at,
+        text: Some("mended work".to_owned()),
+    };
+    let decided = stack.broker.reviews().decide(&review, &mended).await;
+    assert_eq!(decided.unwrap(), Decided::Yes);
+    let ended = outcome(&stack, &job).await;
+    assert_eq!(
+        (&ended["state"], &ended["output"]),
+        (&json!("completed"), &json!("all of it")),
+        "{ended}"
+    );
+    let report = stack.simulator.script();
+    let calls: Vec<u64> = report.rules.iter().map(|rule| rule.calls).collect();
+    assert_eq!(calls, [1, 2, 1, 1, 3, 1, 3, 1]);
     stack.books().await.unwrap().balance();
 }
 
@@ -319,7 +382,7 @@ async fn what_cannot_start_says_why() {
         errors.push(ended["error"].as_str().unwrap().to_owned());
     }
     insta::assert_snapshot!(errors.join("\n"), @r"
-    there is no recipe `medum`; did you mean `medium`?; known: architectural, classify-route-review, complex, count, greet, medium, simple, tested, twice, two_steps, work-and-review
+    there is no recipe `medum`; did you mean `medium`?; known: architectural, classify-route-review, complex, count, greet, implement-and-review, implement-step, medium, plan-and-review, plan-review-implement-review, simple, tested, twice, two_steps, work-and-review
     recipe `greet`: it has no parameter `greetin`; did you mean `greeting`?
     recipe `greet`: step `name`: field `models`: expected a whole number from 1 to 16, but got 99
     a recipe reads texts only: leave images, files, sound and calls of tools out

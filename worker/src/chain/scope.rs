@@ -113,20 +113,26 @@ pub(super) async fn load_items(
 }
 
 /// The outcome of a step that has ended. It must exist, however the step ended.
-pub(super) async fn step_outcome(
+async fn step_outcome(chain: &ChainId, name: &StepName, context: &Context) -> Stage<Outcome> {
+    match ended_outcome(chain, name, context).await? {
+        Some(outcome) => ControlFlow::Continue(outcome),
+        None => outcome_not_found(chain, &Instance::whole_step(name.clone())),
+    }
+}
+
+/// The outcome of a step; `None` if it never ran.
+pub(super) async fn ended_outcome(
     chain: &ChainId,
     name: &StepName,
     context: &Context,
-) -> Stage<Outcome> {
+) -> Stage<Option<Outcome>> {
     let instance = Instance::whole_step(name.clone());
     let mut found = load_outcomes(chain, std::slice::from_ref(&instance), context).await;
-    match found.pop().flatten() {
-        Some(mut outcome) => {
-            refuse_encrypted(&format!("output of {instance}"), &mut outcome)?;
-            ControlFlow::Continue(outcome)
-        }
-        None => outcome_not_found(chain, &instance),
+    let mut outcome = found.pop().flatten();
+    if let Some(outcome) = &mut outcome {
+        refuse_encrypted(&format!("output of {instance}"), outcome)?;
     }
+    ControlFlow::Continue(outcome)
 }
 
 /// The outcomes of the items that succeeded, with their indexes.

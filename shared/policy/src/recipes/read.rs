@@ -53,12 +53,7 @@ impl Recipe {
             name,
             description: text(written, "description", &mut faults),
             parameters: parameters(written.get("parameters"), &mut faults),
-            answer: text(written, "answer", &mut faults).and_then(|answer| {
-                let answer = StepName::parse(&answer);
-                answer
-                    .map_err(|error| faults.push(format!("`answer`: {error}")))
-                    .ok()
-            }),
+            answer: answering_steps(written.get("answer"), &mut faults),
             is_shipped: false,
             chain: chain_of(written),
             calls: Vec::new(),
@@ -87,18 +82,37 @@ impl Recipe {
                 other => vec![other.to_string()],
             })?;
         let steps = expanded.document.steps;
-        if let Some(answer) = &self.answer
-            && steps
-                .iter()
-                .find(|step| step.name == *answer)
-                .is_none_or(Step::has_items)
-        {
-            return Err(vec![format!(
-                "`answer`: expected a step that does not fan out, but got `{answer}`"
-            )]);
+        let cannot_answer = |name: &&StepName| {
+            let step = steps.iter().find(|step| step.name == **name);
+            step.is_none_or(Step::has_items)
+        };
+        match self.answer.iter().find(cannot_answer) {
+            None => Ok(steps),
+            Some(name) => Err(vec![format!(
+                "`answer`: expected a step that does not fan out, but got `{name}`"
+            )]),
         }
-        Ok(steps)
     }
+}
+
+/// The steps of the field `answer`: a name or a list of names.
+fn answering_steps(written: Option<&Value>, faults: &mut Vec<String>) -> Vec<StepName> {
+    let names = match written {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(names)) => names.as_slice(),
+        Some(name) => std::slice::from_ref(name),
+    };
+    let mut steps = Vec::new();
+    for name in names {
+        match name.as_str().map(StepName::parse) {
+            Some(Ok(step)) => steps.push(step),
+            Some(Err(error)) => faults.push(format!("`answer`: {error}")),
+            None => faults.push(format!(
+                "`answer`: expected the name of a step, or a list of names, but got {name}"
+            )),
+        }
+    }
+    steps
 }
 
 fn unknown_fields(written: &Map<String, Value>, known: &[&str]) -> Vec<String> {

@@ -17,6 +17,22 @@ const TEXTS: &[(&str, &str)] = &[
         include_str!("shipped/classify-route-review.yaml"),
     ),
     (
+        "implement-and-review",
+        include_str!("shipped/implement-and-review.yaml"),
+    ),
+    (
+        "implement-step",
+        include_str!("shipped/implement-step.yaml"),
+    ),
+    (
+        "plan-and-review",
+        include_str!("shipped/plan-and-review.yaml"),
+    ),
+    (
+        "plan-review-implement-review",
+        include_str!("shipped/plan-review-implement-review.yaml"),
+    ),
+    (
         "work-and-review",
         include_str!("shipped/work-and-review.yaml"),
     ),

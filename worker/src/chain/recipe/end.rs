@@ -13,7 +13,7 @@ use longshore_protocol::{
 use super::{RECIPE_FAILED, RecipeResult, Run, start::start_round};
 use crate::{
     blocking,
-    chain::scope::{load_scope, step_outcome},
+    chain::scope::{ended_outcome, load_scope},
     disposition::{Discard, Disposition, OrDispose as _, Stage},
 };
 
@@ -122,12 +122,12 @@ async fn answer(run: Run<'_>, progress: &RecipeProgress, outcome: ChainOutcome) 
         .as_ref()
         .and_then(|recipe| recipe.validated_by.as_ref())
     {
-        let checked = step_outcome(&progress.chain, step, run.context).await?;
-        run.job.progress().validation = validation_of(checked);
+        let checked = ended_outcome(&progress.chain, step, run.context).await?;
+        run.job.progress().validation = checked.and_then(validation_of);
     }
-    if let Some(step) = recipe.as_ref().and_then(|recipe| recipe.answer.as_ref()) {
-        let answered = step_outcome(&progress.chain, step, run.context).await?;
-        if answered.success {
+    for step in recipe.iter().flat_map(|recipe| &recipe.answer) {
+        let answered = ended_outcome(&progress.chain, step, run.context).await?;
+        if let Some(answered) = answered.filter(|answered| answered.success) {
             return ControlFlow::Continue(answer_of_step(run, answered));
         }
     }

@@ -32,7 +32,7 @@ struct View<'a> {
     description: Option<&'a str>,
     shipped: bool,
     parameters: Vec<ParameterView<'a>>,
-    answer: Option<&'a str>,
+    answer: Vec<&'a str>,
     /// The chain with the defaults of the parameters.
     chain: Value,
 }
@@ -73,7 +73,7 @@ impl<'a> View<'a> {
             description: recipe.description.as_deref(),
             shipped: recipe.is_shipped,
             parameters: parameters.collect(),
-            answer: recipe.answer.as_ref().map(StepName::as_str),
+            answer: recipe.answer.iter().map(StepName::as_str).collect(),
             chain,
         }
     }
@@ -92,7 +92,7 @@ impl<'a> View<'a> {
         }
         text.push_str("\n\nSteps:");
         for step in &document.steps {
-            let is_answer = self.answer == Some(step.name.as_str());
+            let is_answer = self.answer.contains(&step.name.as_str());
             let mark = if is_answer { " (the answer)" } else { "" };
             let line = format!("\n  {}: {}{mark}", step.name, described(step));
             text.push_str(&line);
