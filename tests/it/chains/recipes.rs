@@ -42,6 +42,11 @@ recipes:
     steps:
       - { name: code, prompt: "[[echo=round {{ round }}{% if last %} after {{ last.test.gate.exit_code }}{% endif %}]]" }
       - { name: test, needs: [code], gate: third_time, on_failure: continue }
+  checked:
+    answer: draft
+    steps:
+      - { name: draft, prompt: "[[echo={{ job.prompt }} {{ round }}]]" }
+      - { name: check, models: 2, prompt: x, validate: { of: draft, rubric: "[[echo={{ job.metadata.verdict }}]]" } }
   two_steps:
     answer: second
     steps:
@@ -382,7 +387,7 @@ async fn what_cannot_start_says_why() {
         errors.push(ended["error"].as_str().unwrap().to_owned());
     }
     insta::assert_snapshot!(errors.join("\n"), @r"
-    there is no recipe `medum`; did you mean `medium`?; known: architectural, classify-route-review, complex, count, greet, implement-and-review, implement-step, medium, plan-and-review, plan-review-implement-review, simple, tested, twice, two_steps, work-and-review
+    there is no recipe `medum`; did you mean `medium`?; known: architectural, checked, classify-route-review, complex, count, greet, implement-and-review, implement-step, medium, plan-and-review, plan-review-implement-review, simple, tested, twice, two_steps, work-and-review
     recipe `greet`: it has no parameter `greetin`; did you mean `greeting`?
     recipe `greet`: step `name`: field `models`: expected a whole number from 1 to 16, but got 99
     a recipe reads texts only: leave images, files, sound and calls of tools out
@@ -453,7 +458,7 @@ async fn a_cancelled_job_stops_its_recipe() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_workers_change_nothing_about_recipes() {
+async fn killed_workers_and_schedulers_change_nothing_about_recipes() {
     let mut stack = three_platforms_with(RECIPES).await;
     stack.set_env("LONGSHORE_CONCURRENCY", "20");
     let slow = Faults {
@@ -464,30 +469,38 @@ async fn killed_workers_change_nothing_about_recipes() {
     stack.simulator.set_faults(None, slow).unwrap();
     let mut jobs = Vec::new();
     for number in 0..20 {
-        let job = match number % 2 {
+        let job = match number % 3 {
             0 => {
                 json!({"recipe": "twice", "prompt": format!("{number}"), "metadata": {"greeting": "Dear"}})
             }
-            _ => {
+            1 => {
                 json!({"recipe": "count", "prompt": "x", "repeat": {"until": "round == 2", "at_most": 3}})
+            }
+            _ => {
+                let verdict = r#"{"verdict": "approve", "score": 9, "reasons": [], "needs_human_review": false}"#;
+                let until = "round == 2 and steps.check.validation.verdict == 'approve'";
+                json!({"recipe": "checked", "prompt": format!("{number}"), "metadata": {"verdict": verdict},
+                    "repeat": {"until": until, "at_most": 2}})
             }
         };
         jobs.push(enqueue(&stack, &job).await);
     }
-    let _scheduler = stack.scheduler().unwrap();
+    let mut scheduler = stack.scheduler().unwrap();
     let mut worker = stack.worker().unwrap();
     // With a third kill, a job may have seen three.
     for _ in 0..2 {
         stack.wait_for_calls(10).await.unwrap();
-        // It is killed when it is dropped.
-        drop(worker);
+        // They are killed when they are dropped.
+        drop((worker, scheduler));
+        scheduler = stack.scheduler().unwrap();
         worker = stack.worker().unwrap();
     }
     for (number, job) in jobs.iter().enumerate() {
         let ended = outcome(&stack, job).await;
-        let expected = match number % 2 {
+        let expected = match number % 3 {
             0 => format!("Dear {number} (1) you (1)"),
-            _ => "after 1".to_owned(),
+            1 => "after 1".to_owned(),
+            _ => format!("{number} 2"),
         };
         assert_eq!(ended["output"], expected, "{ended}");
     }

@@ -16,10 +16,8 @@ use super::{
 use crate::{
     blocking,
     command::{Finished, Process, Program, Stop},
+    json_schema,
 };
-
-/// How many violations of a schema an error lists.
-const LISTED_VIOLATIONS: usize = 3;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -205,15 +203,8 @@ async fn checked(tool: &ToolDefinition, arguments: &str) -> Result<Value, String
 }
 
 fn violations(schema: &Value, arguments: &Value) -> Result<(), String> {
-    let validator = jsonschema::validator_for(schema).map_err(|error| error.to_string())?;
-    let found: Vec<String> = validator
-        .iter_errors(arguments)
-        .take(LISTED_VIOLATIONS)
-        .map(|error| match error.instance_path().as_str() {
-            "" => error.masked().to_string(),
-            path => format!("{path}: {}", error.masked()),
-        })
-        .collect();
+    let validator = json_schema::compile(schema)?;
+    let found = json_schema::violations(&validator, arguments);
     if found.is_empty() {
         Ok(())
     } else {

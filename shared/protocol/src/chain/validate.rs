@@ -1,5 +1,7 @@
 //! Steps that check the answer of another step: by rules, and by a model that gives a verdict.
 
+use std::fmt;
+
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -148,6 +150,23 @@ impl Validation {
                 || are_missing
                 || given.iter().any(|one| one.needs_human_review),
         })
+    }
+}
+
+impl fmt::Display for Validation {
+    /// `needs_revision, score 5.5, needs human review: too long; no end`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.verdict)?;
+        if let Some(score) = self.score {
+            write!(f, ", score {score}")?;
+        }
+        if self.needs_human_review {
+            f.write_str(", needs human review")?;
+        }
+        if !self.reasons.is_empty() {
+            write!(f, ": {}", self.reasons.join("; "))?;
+        }
+        Ok(())
     }
 }
 

@@ -107,6 +107,12 @@ pub(super) fn describe_job(details: &JobDetails, now: DateTime<Utc>, width: Widt
             lines.collect::<Vec<_>>().join("\n")
         ));
     }
+    if let Some(validation) = outcome.and_then(|outcome| outcome.validation.as_ref()) {
+        parts.push(format!(
+            "Validation\n  {}",
+            printable(&validation.to_string())
+        ));
+    }
     let calls = outcome
         .map(|outcome| &outcome.tool_calls)
         .or_else(|| job.map(|job| &job.tool_calls))

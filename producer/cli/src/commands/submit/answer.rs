@@ -65,6 +65,9 @@ impl Answer {
         for warning in &outcome.warnings {
             let _written = write!(text, "\nWarning: {}", printable(warning));
         }
+        if let Some(validation) = &outcome.validation {
+            let _written = write!(text, "\nValidation: {}", printable(&validation.to_string()));
+        }
         for call in &outcome.tool_calls {
             let function = &call.function;
             let call = format!("{}({})", function.name, function.arguments);
@@ -135,6 +138,24 @@ mod tests {
         Duration: 8.45s
         Cost: $0.000012
         Error: All platforms failed. Last error: overloaded. Tried: gemini, openai
+        ");
+    }
+
+    #[test]
+    fn text_shows_what_the_check_says() {
+        let answer = Answer::from(outcome(json!({"validation": {
+            "verdict": "needs_revision", "score": 5.5, "reasons": ["too long", "no end"], "needs_human_review": true,
+        }})));
+        assert_snapshot!(answer.to_text(None), @"
+        Task ID: 1795232878059-0
+        Platform: gemini
+        Success: True
+        Duration: 8.45s
+        Cost: $0.000012
+        Validation: needs_revision, score 5.5, needs human review: too long; no end
+
+        --- Output ---
+        BTC price trends for Q1 2026 show...
         ");
     }
 
