@@ -42,7 +42,7 @@ pub(crate) enum Disposition {
 }
 
 impl Disposition {
-    /// The disposition of a job that this worker may not or cannot run: it is looked at again soon.
+    /// Parks a job that this worker may not or cannot run. A worker takes it again soon.
     pub(crate) fn looked_at_again(waits_for: WaitsFor, now: DateTime<Utc>) -> Self {
         Self::Parked {
             due: now + LOOK_AGAIN,

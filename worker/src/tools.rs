@@ -61,7 +61,7 @@ impl Toolbox<'_> {
         Arc::new(envelope)
     }
 
-    /// Goes on with the calls that another worker has left, if any.
+    /// Runs the calls that another worker left without a result, if any.
     pub(crate) async fn resume(&self, job: &Job, context: &Context) -> Stage<()> {
         let is_pending = {
             let mut progress = job.progress();

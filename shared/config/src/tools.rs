@@ -166,7 +166,7 @@ fn tool(
     })
 }
 
-/// The JSON schema of the arguments; without one, there are none.
+/// The JSON schema of the arguments. A tool without a schema takes no arguments.
 fn parameters(r: &mut Reader<'_>, at: &str, name: &Text, written: Option<&Node>) -> Option<Value> {
     let Some(written) = written else {
         return Some(json!({"type": "object", "properties": {}, "additionalProperties": false}));

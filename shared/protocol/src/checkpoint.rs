@@ -17,6 +17,7 @@ use crate::{
     platform::Tier,
     recipe::RecipeProgress,
     review::ReviewProgress,
+    serialized::is_zero,
     tool_rounds::ToolRounds,
 };
 
@@ -65,7 +66,7 @@ pub struct Checkpoint {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waited: bool,
     /// Calls that failed in a way that only a change of the call mends; each was billed.
-    #[serde(default, skip_serializing_if = "none_yet")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub repairs: u32,
     /// What was wrong with the last answer, for the next call to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,14 +113,6 @@ pub struct Checkpoint {
     /// The rounds of tools of its step so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Box<ToolRounds>>,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-fn none_yet(count: &u32) -> bool {
-    *count == 0
 }
 
 /// What a job has spent: all its attempts, and those of its recipe.

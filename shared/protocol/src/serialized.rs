@@ -86,3 +86,12 @@ impl<T> std::fmt::Debug for Serialized<T> {
         self.text.fmt(f)
     }
 }
+
+/// Whether a count is left out of a JSON text.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+pub(crate) fn is_zero(count: &u32) -> bool {
+    *count == 0
+}

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     call::{ChatMessage, Role, ToolCall},
     chain::ModelName,
+    serialized::is_zero,
 };
 
 /// The calls that a record keeps, newest last.
@@ -22,7 +23,7 @@ pub struct ToolRounds {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub begun: bool,
     /// How many workers have gone on with the calls of the last round.
-    #[serde(default, skip_serializing_if = "none_yet")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub resumed: u32,
     pub outcome: ToolsOutcome,
 }
@@ -47,7 +48,7 @@ pub struct ToolsOutcome {
     /// The newest calls, in order.
     pub calls: Vec<ToolRecord>,
     /// How many older calls are left out; absent if none.
-    #[serde(default, skip_serializing_if = "none_yet")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: u32,
 }
 
@@ -68,14 +69,6 @@ pub struct ToolRecord {
     /// Whether its worker ended before the call did. It may have taken effect, and was not made again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-fn none_yet(count: &u32) -> bool {
-    *count == 0
 }
 
 impl ToolRounds {

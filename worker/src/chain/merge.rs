@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{
     question::{about_answers, verdict_format, with_text},
     scope::load_items,
-    validate::{is_validator, judged, verdict_of_several},
+    validate::{is_verdict, judged, verdict_of_several},
 };
 use crate::{
     context::Context,
@@ -174,8 +174,7 @@ fn format_of_judge(count: usize) -> Value {
 /// The disposition of a job that a model answered. The answer of a judge is replaced by the one that it chose, that of a
 /// validator by its verdict.
 pub(crate) fn answered(job: &Job, mut answer: Answer) -> Disposition {
-    let step = job.progress().checkpoint.step.clone();
-    if step.as_deref().is_some_and(is_validator) {
+    if is_verdict(job) {
         return judged(job, answer);
     }
     let mut progress = job.progress();

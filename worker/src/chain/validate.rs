@@ -163,14 +163,9 @@ pub(super) fn judged(job: &Job, answer: Answer) -> Disposition {
 /// The disposition of a step whose validator gave no usable verdict, not even when it was told what was wrong: a person
 /// should look.
 pub(crate) fn or_for_a_person(job: &Job, disposition: Disposition) -> Disposition {
-    let is_judge = {
-        let progress = job.progress();
-        let step = progress.checkpoint.step.as_deref();
-        step.is_some_and(is_validator)
-    };
     match disposition {
         Disposition::Discarded(discard)
-            if is_judge && discard.reason == ErrorClass::BadOutput.as_str() =>
+            if discard.reason == ErrorClass::BadOutput.as_str() && is_verdict(job) =>
         {
             let reason = format!("the validator gave no verdict: {}", discard.error);
             let validation = Validation::for_a_person(reason);
@@ -179,6 +174,13 @@ pub(crate) fn or_for_a_person(job: &Job, disposition: Disposition) -> Dispositio
         }
         other => other,
     }
+}
+
+/// Whether the answer of the job is a verdict.
+pub(super) fn is_verdict(job: &Job) -> bool {
+    let progress = job.progress();
+    let step = progress.checkpoint.step.as_deref();
+    step.is_some_and(is_validator)
 }
 
 /// Whether the step, or the item of it that runs, gives a verdict.

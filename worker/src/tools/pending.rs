@@ -24,7 +24,7 @@ use crate::{
 /// The most calls of one answer that run.
 const MOST_CALLS: usize = 32;
 
-/// So many workers go on with the calls of a round; the next one gives up the call at which they ended.
+/// The most workers that continue the calls of a round. The next one gives up the call at which they died.
 const MOST_RESUMED: u32 = 3;
 
 /// What the model reads of a call whose worker ended before the call did.

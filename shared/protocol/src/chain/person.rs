@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{
     OnFailure, Work,
@@ -11,13 +11,14 @@ use super::{
     faults::{Faults, Location},
     parse::object,
     template::{self, Uses},
+    work::work_without_call,
 };
 use crate::{
     envelope::{
         MalformedCode,
         fields::{self, Fields, Input, Read},
         json::Kind,
-        objects, shortened,
+        shortened,
     },
     review::DefaultVerdict,
 };
@@ -185,30 +186,13 @@ pub(super) fn person_work(
     location: &Location,
     faults: &mut Faults,
 ) -> Option<Work> {
-    let faults_before = faults.count();
-    let metadata = faults.kept(location, members.take("metadata", objects::metadata));
-    for (name, _) in members.0.iter() {
-        faults.add(location, beside_person(name));
-    }
-    if faults.count() > faults_before {
-        return None;
-    }
-    // A job that no model answers still needs a valid message.
-    let mut job = Map::new();
-    job.insert("type".to_owned(), TYPE.into());
-    job.insert("prompt".to_owned(), "Ask a person.".into());
-    if let Some(metadata) = metadata {
-        job.insert("metadata".to_owned(), Value::Object(metadata));
-    }
-    Some(Work {
-        job: Value::Object(job).to_string(),
-        templated: false,
-        spawns: false,
-        recipe: None,
-        reads: Vec::new(),
-        reads_recipe: false,
-        reads_last: Vec::new(),
-    })
+    work_without_call(
+        (TYPE, "Ask a person."),
+        members,
+        location,
+        faults,
+        beside_person,
+    )
 }
 
 /// Checks the fields of the step beside `person`.

@@ -8,7 +8,7 @@ use super::{
     ChainId, Extract, GateName, Instance, Merge, ModelName, Models, NotBy, Person, StepName,
     StepTools, Validate,
 };
-use crate::{id::JobId, money::Usd};
+use crate::{id::JobId, money::Usd, serialized::is_zero};
 
 string_enum! {
     /// What happens if a step fails.
@@ -105,7 +105,7 @@ pub struct StepRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_round: Option<ChainId>,
     /// How many recipes are around it.
-    #[serde(default, skip_serializing_if = "is_outside")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub recipes_around: u32,
     /// What the chains around that of its recipe may cost: its calls count there, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -129,14 +129,6 @@ pub struct StepRef {
 pub struct ChainCap {
     pub chain: ChainId,
     pub max_cost: Usd,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-fn is_outside(count: &u32) -> bool {
-    *count == 0
 }
 
 /// A merge of the answers of several models.

@@ -101,7 +101,7 @@ impl Validation {
         }
     }
 
-    /// Of an answer that keeps all rules, if no model is asked.
+    /// Of an answer that keeps all rules, for a step that asks no model.
     pub fn approved() -> Self {
         Self {
             verdict: Verdict::Approve,
