@@ -81,7 +81,7 @@ impl LedgerError {
                 cause: sqlx::Error::Encode(_),
                 ..
             } => true,
-            Self::Query { cause, .. } if is_beyond_split(cause) => false,
+            Self::Query { cause, .. } if is_partition_change(cause) => false,
             Self::Query { cause, .. } => sql_state(cause).is_some_and(|code| {
                 // Data exception, integrity violation, cardinality violation, limit exceeded.
                 ["22", "23", "21", "54"]
@@ -94,7 +94,7 @@ impl LedgerError {
 }
 
 fn is_transient(error: &sqlx::Error) -> bool {
-    if is_beyond_split(error) {
+    if is_partition_change(error) {
         return true;
     }
     if let Some(code) = sql_state(error) {
@@ -117,12 +117,17 @@ fn is_transient(error: &sqlx::Error) -> bool {
     )
 }
 
-/// Whether an attempt must wait until the default partition is split (`begin_attempt_split`).
-fn is_beyond_split(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.constraint())
-        == Some("attempts_split")
+/// Whether the partitions of attempts change while an attempt is recorded: it must wait until the default partition is
+/// split (`begin_attempt_split`), or its partition was created after Postgres had chosen the default one for it. The error
+/// of the second names no constraint.
+fn is_partition_change(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        error.is_check_violation()
+            && match error.constraint() {
+                Some(name) => name == "attempts_split",
+                None => error.table() == Some("attempts_default"),
+            }
+    })
 }
 
 /// Whether somebody else holds a lock, or both wait for each other.

@@ -99,6 +99,42 @@ async fn an_attempt_lies_in_the_partition_of_its_id() {
     }
 }
 
+/// Another session creates the partition after this one has chosen the default partition, and before it writes there.
+#[tokio::test]
+async fn an_attempt_whose_partition_is_created_meanwhile_is_recorded_again() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let now = at("2026-11-23T12:00:00Z");
+    let mut creating = ledger.pool.begin().await.unwrap();
+    sqlx::query(include_str!("../../sql/create_attempt_partition.sql"))
+        .bind(now)
+        .execute(&mut *creating)
+        .await
+        .unwrap();
+    let batch = [call(1, now)];
+    let commit = async {
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks \
+            WHERE relation = 'attempts_default'::regclass AND NOT granted AND mode = 'RowExclusiveLock')";
+        loop {
+            let waits: bool = sqlx::query_scalar(waits)
+                .fetch_one(&ledger.pool)
+                .await
+                .unwrap();
+            if waits {
+                break creating.commit().await.unwrap();
+            }
+            tokio::time::sleep(LOCK_PAUSE / 100).await;
+        }
+    };
+    let (result, ()) = tokio::join!(ledger.record(&batch), commit);
+    let error = result.unwrap_err();
+    assert!(error.is_transient() && !error.is_bad_data(), "{error}");
+    ledger.record(&batch).await.unwrap();
+    let expected = [(1, "attempts_2026_11")];
+    assert_eq!(places(ledger).await, owned(expected));
+    assert_exact(ledger).await;
+}
+
 #[tokio::test]
 async fn a_job_that_is_called_in_two_months_counts_in_both() {
     let database = Database::migrated().await;
