@@ -141,7 +141,7 @@ mod tests {
         let config = load("cto_model: deepseek-v4-flash\n").unwrap();
         let name = RecipeName::parse("classify-route-review").unwrap();
         let recipe = config.recipes.get(&name).unwrap();
-        let document = recipe.example(&Map::new(), &config.limits).unwrap();
+        let document = recipe.example(&Map::new(), 1, &config.limits).unwrap();
         let classify = &document.document.steps[0];
         assert!(
             classify

@@ -1,6 +1,7 @@
 //! Recipes: named chains with parameters. The configuration defines them; some are shipped.
 
 mod expand;
+mod explain;
 mod read;
 mod shipped;
 #[cfg(test)]
@@ -19,8 +20,9 @@ use longshore_protocol::{
 use longshore_settings::suggest::closest;
 use serde_json::{Map, Value};
 
-use self::expand::{EXAMPLE, Purpose, fill_in};
+use self::expand::{EXAMPLE, Purpose, example_job, fill_in};
 pub use self::{
+    explain::{ExplainedStep, Explainer, Explanation},
     read::{FIELDS, PARAMETER_FIELDS},
     shipped::shipped,
 };
@@ -135,12 +137,23 @@ impl Recipe {
         self.filled_in(inputs, Purpose::Run, limits)
     }
 
-    /// The chain as an example: with these values of parameters, defaults for the others, and no job.
+    /// The chain of a round as an example: with these values of parameters, defaults for the others, and a job that says
+    /// nothing but a prompt.
     pub fn example(
         &self,
         given: &Map<String, Value>,
+        round: u32,
         limits: &MessageLimits,
     ) -> Result<Expanded, RecipeError> {
+        self.as_example(&self.example_inputs(given, round)?, limits)
+    }
+
+    /// What the steps of an example read.
+    fn example_inputs(
+        &self,
+        given: &Map<String, Value>,
+        round: u32,
+    ) -> Result<RecipeInputs, RecipeError> {
         let mut parameters = given.clone();
         for (name, parameter) in &self.parameters {
             if parameter.default.is_none() {
@@ -149,12 +162,20 @@ impl Recipe {
                     .or_insert_with(|| EXAMPLE.into());
             }
         }
-        let inputs = RecipeInputs {
-            job: Map::from_iter([("prompt".to_owned(), EXAMPLE.into())]),
+        Ok(RecipeInputs {
+            job: example_job(),
             parameters: self.parameters(&parameters)?,
-            round: 1,
-        };
-        self.filled_in(&inputs, Purpose::Check, limits)
+            round,
+        })
+    }
+
+    /// The chain, where what cannot be filled in stands as an example.
+    fn as_example(
+        &self,
+        inputs: &RecipeInputs,
+        limits: &MessageLimits,
+    ) -> Result<Expanded, RecipeError> {
+        self.filled_in(inputs, Purpose::Check, limits)
     }
 
     fn filled_in(

@@ -25,6 +25,16 @@ pub(super) enum Purpose {
 /// The example value of a text that comes from the job.
 pub(super) const EXAMPLE: &str = "example";
 
+/// The fields of a job that says nothing but a prompt.
+pub(super) fn example_job() -> Map<String, Value> {
+    let said = ["id", "prompt", "type"].map(|name| (name, Value::from(EXAMPLE)));
+    let unsaid = ["risk", "area", "complexity", "tenant"].map(|name| (name, Value::Null));
+    let fields = said.into_iter().chain(unsaid);
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
 /// Fills in all texts that read nothing but `job`, `parameters` and `round`. A text that is one expression becomes its
 /// value, of any form; a member without a value is left out. Returns the chain, and what is wrong with its texts.
 pub(super) fn fill_in(

@@ -76,7 +76,7 @@ impl Recipe {
     /// The steps with the defaults of the parameters, or what is wrong with the chain.
     fn checked_steps(&self, limits: &MessageLimits) -> Result<Vec<Step>, Vec<String>> {
         let expanded = self
-            .example(&Map::new(), limits)
+            .example(&Map::new(), 1, limits)
             .map_err(|error| match error {
                 RecipeError::Chain { faults, .. } => faults,
                 other => vec![other.to_string()],

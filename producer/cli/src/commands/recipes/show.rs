@@ -47,7 +47,9 @@ struct ParameterView<'a> {
 pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<Exit, CommandError> {
     let wrong = |error: RecipeError| CommandError::Input(error.to_string());
     let recipe = config.recipes.find(&arguments.name).map_err(wrong)?;
-    let example = recipe.example(&Map::new(), &config.limits).map_err(wrong)?;
+    let example = recipe
+        .example(&Map::new(), 1, &config.limits)
+        .map_err(wrong)?;
     let view = View::new(
         recipe,
         serde_json::from_str(&example.text).unwrap_or_default(),

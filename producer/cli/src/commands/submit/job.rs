@@ -96,7 +96,7 @@ pub(super) fn check_recipe(envelope: &Envelope, config: &Config) -> Result<(), C
     };
     match config.recipes.find(&call.name) {
         Ok(recipe) => {
-            let example = recipe.example(&call.parameters, &config.limits);
+            let example = recipe.example(&call.parameters, 1, &config.limits);
             let checked = example.map_err(|error| CommandError::Input(error.to_string()));
             checked.map(|_| ())
         }
