@@ -63,6 +63,46 @@ async fn a_failed_task_is_exit_code_1() {
     assert!(ran.stdout.contains("Success: False"), "{}", ran.stdout);
 }
 
+/// The exit codes that docs/COMMANDS.md names, and those of the orchestrators that Longshore replaces.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_exit_codes() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let (good, bad) = (
+        r#"[{"prompt":"x"}]"#,
+        r#"[{"prompt":"x"},{"prompt":"[[status=400]]"}]"#,
+    );
+    stack.write("good.json", good).unwrap();
+    stack.write("bad.json", bad).unwrap();
+    stack
+        .write("wrong.yaml", "retry: { max_retry: 1 }\n")
+        .unwrap();
+    let submit = |prompt: &'static str| vec!["submit", "-p", prompt];
+    for (arguments, code, meaning) in [
+        (submit("x"), 0, "the task completed"),
+        (vec!["batch", "good.json"], 0, "all tasks completed"),
+        (submit("[[status=400]]"), 1, "the task failed"),
+        (vec!["batch", "bad.json"], 1, "one of two tasks failed"),
+        (vec!["show", "nobody"], 1, "there is no such job"),
+        (vec!["submit"], 2, "an argument is missing"),
+        (
+            vec!["submit", "-p", "x", "--timeout", "soon"],
+            2,
+            "an argument is wrong",
+        ),
+        (vec!["batch", "none.json"], 2, "the file is missing"),
+        (
+            vec!["config", "validate", "wrong.yaml"],
+            2,
+            "the configuration is wrong",
+        ),
+    ] {
+        let ran = stack.longshore(&arguments).await.unwrap();
+        assert_eq!(ran.code, Some(code), "{meaning}: {arguments:?}: {ran:?}");
+    }
+    stack.books().await.unwrap().balance();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_invalid_task_of_a_hundred_prevents_all_from_being_enqueued() {
     let stack = stack().await;

@@ -245,10 +245,18 @@ fn category(r: &mut Reader<'_>, raw: &RawCategory, forms: &Forms) -> Option<Cate
             &forms.platform,
         )),
     };
+    let validators = values(
+        r,
+        "routing.keywords.validators",
+        raw.place(),
+        raw.validators.as_deref(),
+        &forms.platform,
+    );
     Some(Category {
         name: name?,
         words: words?,
         platforms: platforms?,
+        validators,
     })
 }
 

@@ -293,6 +293,8 @@ entry! {
         words: Vec<Text> = "a list of words", "required";
         /// platforms to call, in this order
         platforms: Vec<Text> = "a list of providers", "required, unless `words` is `[]`";
+        /// platforms to call for jobs of type `review`, in this order: who checks an answer in the shipped recipes
+        validators: Vec<Text> = "a list of providers", "all, cheapest first";
     }
 }
 

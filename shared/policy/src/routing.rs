@@ -22,7 +22,7 @@ use crate::{
     tokens,
 };
 
-pub use settings::{Category, Conditions, Preference, Routing, Rule};
+pub use settings::{Category, Conditions, Preference, REVIEW_TYPE, Routing, Rule};
 
 use self::{
     draft::Draft,
@@ -145,6 +145,15 @@ impl Decision<'_> {
 /// A rule's conditions, and its orders: for jobs that require no tier, and for those that require each.
 type Ruled = (Conditions, Vec<Result<Order, String>>);
 
+/// The orders of a category.
+#[derive(Debug)]
+struct CategoryOrders {
+    name: String,
+    answers: Result<Order, String>,
+    /// For jobs that check an answer; `None` if the category names no validators.
+    reviews: Option<Result<Order, String>>,
+}
+
 /// Routes jobs by the configuration. Whatever does not depend on the job is computed once.
 #[derive(Debug)]
 pub struct Router {
@@ -157,7 +166,7 @@ pub struct Router {
     /// The order of each tier.
     tiers: Vec<Result<Order, String>>,
     keywords: Option<Keywords>,
-    categories: Vec<(String, Result<Order, String>)>,
+    categories: Vec<CategoryOrders>,
     /// The platforms that each category names.
     category_platforms: Vec<(String, Vec<PlatformName>)>,
     max_cost: Option<Usd>,
@@ -194,15 +203,22 @@ impl Router {
             )
         });
         let categories = routing.categories.iter().map(|category| {
-            let prefer = Preference::Able {
-                platforms: category.platforms.clone(),
-                tier: None,
-                capability: None,
+            let order_of = |platforms: &[PlatformName], reason: String| {
+                let prefer = Preference::Able {
+                    platforms: platforms.to_vec(),
+                    tier: None,
+                    capability: None,
+                };
+                orders.preferring(&prefer, StageName::Keywords, &category.name, reason, None)
             };
             let name = &category.name;
-            let reason = format!("keywords of {name}");
-            let order = orders.preferring(&prefer, StageName::Keywords, name, reason, None);
-            (category.name.clone(), order)
+            let reviews = (!category.validators.is_empty())
+                .then(|| order_of(&category.validators, format!("validator of {name}")));
+            CategoryOrders {
+                name: name.clone(),
+                answers: order_of(&category.platforms, format!("keywords of {name}")),
+                reviews,
+            }
         });
         Self {
             plain: orders.plain(),
@@ -350,9 +366,18 @@ impl Router {
         let category = found
             .as_ref()
             .and_then(|found| self.categories.get(found.category));
-        let (Some(found), Some((name, order))) = (found, category) else {
+        let (Some(found), Some(category)) = (found, category) else {
             return Draft::like(&self.plain);
         };
+        let order = if envelope.task_type == REVIEW_TYPE {
+            category.reviews.as_ref()
+        } else {
+            Some(&category.answers)
+        };
+        let Some(order) = order else {
+            return Draft::like(&self.plain);
+        };
+        let name = &category.name;
         let mut draft = Draft::like(order.as_ref().unwrap_or(&self.plain));
         let words = format!("{name}, by: {}", found.words.join(", "));
         draft.record_first(StageName::Keywords, words);
@@ -377,7 +402,7 @@ impl Router {
     }
 }
 
-/// Whether a job has no routing inputs besides its prompt.
+/// Whether a job has no routing inputs besides its prompt. Who checks an answer follows from the prompt as well.
 fn says_nothing_else(envelope: &Envelope) -> bool {
     let RoutingInputs {
         risk,
@@ -385,7 +410,8 @@ fn says_nothing_else(envelope: &Envelope) -> bool {
         complexity,
     } = &envelope.routing;
     let inputs = [risk, area, complexity, &envelope.platform];
-    envelope.task_type == DEFAULT_TYPE && inputs.into_iter().all(Option::is_none)
+    let has_no_type = [DEFAULT_TYPE, REVIEW_TYPE].contains(&envelope.task_type.as_str());
+    has_no_type && inputs.into_iter().all(Option::is_none)
 }
 
 impl Conditions {

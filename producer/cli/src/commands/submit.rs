@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
         short = 't',
         value_name = "TYPE",
         default_value = DEFAULT_TYPE,
-        help = "Job type: code_generation, research, data_analysis, refactoring, documentation, code_review, sql_db_work, testing, debugging, planning, or any other name that the configuration routes"
+        help = "Job type: code_generation, research, data_analysis, refactoring, documentation, code_review, sql_db_work, testing, debugging, planning, review, or any other name that the configuration routes"
     )]
     task_type: String,
     #[arg(

@@ -99,16 +99,19 @@ fn rule(rule: &Rule) -> String {
 }
 
 fn category(category: &Category) -> String {
-    let names: Vec<&str> = category
-        .platforms
-        .iter()
-        .map(PlatformName::as_str)
-        .collect();
-    format!(
+    let names = |platforms: &[PlatformName]| {
+        let names: Vec<&str> = platforms.iter().map(PlatformName::as_str).collect();
+        names.join(" ")
+    };
+    let shown = format!(
         "words {}, platforms {}",
         category.words.join(" "),
-        names.join(" ")
-    )
+        names(&category.platforms)
+    );
+    if category.validators.is_empty() {
+        return shown;
+    }
+    format!("{shown}, validators {}", names(&category.validators))
 }
 
 /// The budgets.

@@ -9,4 +9,5 @@
 mod catalog;
 mod litellm;
 mod meters;
+mod recipes;
 mod routing;

@@ -88,6 +88,7 @@ mod tests {
             name: name.to_owned(),
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             platforms: Vec::new(),
+            validators: Vec::new(),
         };
         Keywords::new(&[
             category("frontend", &["react", "ui", "form"]),

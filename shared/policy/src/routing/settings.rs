@@ -71,4 +71,9 @@ pub struct Category {
     pub words: Vec<String>,
     /// The platforms to call first, in this order.
     pub platforms: Vec<PlatformName>,
+    /// The platforms to call first for jobs of type [`REVIEW_TYPE`]; none: all, cheapest first.
+    pub validators: Vec<PlatformName>,
 }
+
+/// The type of jobs that check the answer of another one.
+pub const REVIEW_TYPE: &str = "review";

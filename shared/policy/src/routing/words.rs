@@ -3,10 +3,10 @@
 use longshore_protocol::{envelope::RoutingInputs, platform::Tier};
 use longshore_settings::suggest::closest;
 
-use super::{Conditions, Routing, Unroutable};
+use super::{Conditions, REVIEW_TYPE, Routing, Unroutable};
 
 /// The job types that have a meaning without any rule.
-const TASK_TYPES: [&str; 10] = [
+const TASK_TYPES: [&str; 11] = [
     "code_generation",
     "research",
     "data_analysis",
@@ -17,6 +17,7 @@ const TASK_TYPES: [&str; 10] = [
     "testing",
     "debugging",
     "planning",
+    REVIEW_TYPE,
 ];
 
 impl Routing {

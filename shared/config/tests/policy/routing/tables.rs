@@ -34,36 +34,42 @@ fn the_table_of_risk_and_area() {
 #[test]
 fn the_table_of_keywords() {
     let router = router(&FOUR);
-    for (category, words, primary) in [
+    for (category, words, primary, validator) in [
         (
             "frontend",
             ["react", "component", "ui", "form"].as_slice(),
             ["gemini", "anthropic"],
+            "openai",
         ),
         (
             "backend",
             &["api", "endpoint", "service", "database"],
             ["anthropic", "openai"],
+            "gemini",
         ),
         (
             "devops",
             &["docker", "kubernetes", "ci/cd"],
             ["openai", "xai"],
+            "anthropic",
         ),
         (
             "scripts",
             &["script", "automation", "bash", "cli"],
             ["openai", "gemini"],
+            "anthropic",
         ),
         (
             "data",
             &["data", "pipeline", "etl", "sql"],
             ["openai", "anthropic"],
+            "gemini",
         ),
         (
             "architecture",
             &["architecture", "design", "scale"],
             ["xai", "anthropic"],
+            "openai",
         ),
     ] {
         for word in words {
@@ -73,6 +79,13 @@ fn the_table_of_keywords() {
             let record = record(&decided(&router, &job));
             let told = format!("{category}, by: {word}");
             assert!(record.contains(&told), "{record}");
+            let prompt = format!("Please do the {word} for me.");
+            let review = json!({"prompt": prompt, "type": "review"}).to_string();
+            assert_eq!(
+                platforms(&router, &review)[0],
+                validator,
+                "{category}: {word}"
+            );
         }
     }
 }
