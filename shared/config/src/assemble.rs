@@ -4,6 +4,7 @@ use std::{collections::HashSet, path::Path};
 
 use longshore_policy::{
     catalog::{Catalog, CatalogSettings},
+    recipes::KnownNames,
     redis::RedisServers,
     retry::RetryPolicy,
 };
@@ -99,9 +100,22 @@ pub(super) fn assemble(
     config.circuit = limits::circuit(r, &file.circuit.unwrap_or_default());
     let dead_letters = file.dead_letters.unwrap_or_default();
     config.replay_rules = dead_letters::replay_rules(r, &dead_letters, known);
+    let problems_before = r.problem_count();
     config.gates = gates::gates(r, &file.gates.unwrap_or_default());
     config.workspaces = tools::workspaces(r, &file.workspaces.unwrap_or_default(), &config);
     config.tools = tools::tools(r, &file.tools.unwrap_or_default(), &config);
+    // A running process keeps its gates and tools, whatever a new file says.
+    let has_commands = running.is_none() && r.problem_count() == problems_before;
+    let names = KnownNames {
+        catalog: is_sound.then_some(&catalog),
+        categories: r
+            .is_sound(&["routing"])
+            .then_some(&config.routing.categories),
+        gates: has_commands.then_some(&config.gates),
+        tools: has_commands.then_some(&config.tools),
+        workspaces: has_commands.then_some(&config.workspaces),
+    };
+    recipes::check_names(r, &own, &files, names, &config);
     config.cron = cron::cron(r, &file.cron.unwrap_or_default(), &config.limits);
     config.catalog = catalog;
 

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use longshore_policy::recipes::{Recipe, Recipes};
+use longshore_policy::recipes::{KnownNames, Recipe, Recipes};
 use longshore_protocol::{envelope::MessageLimits, recipe::RecipeName};
 use longshore_settings::{Entries, Node, Reader, Text, part};
+
+use crate::Config;
 
 part! {
     /// A file of recipes alone.
@@ -38,14 +40,41 @@ pub(crate) fn recipes(
     add(r, own, limits, &mut recipes);
     // A call to a recipe that could not be read is no further fault.
     if r.problem_count() == problems_before {
-        for (name, fault) in recipes.check_calls() {
-            let mut keys = own.0.iter().map(|(key, _)| key);
-            let place = keys.find(|key| key.as_str() == name.as_str());
-            let place = place.or(files.first());
-            r.problem_near(place, format!("`recipes.{name}`: {fault}"));
-        }
+        report(r, own, files, recipes.check_calls());
     }
     recipes
+}
+
+/// Reports what the recipes and the setting `cto_model` name that the configuration does not have.
+pub(crate) fn check_names(
+    r: &mut Reader<'_>,
+    own: &Entries<Node>,
+    files: &[Text],
+    known: KnownNames<'_>,
+    config: &Config,
+) {
+    let faults = config.recipes.check_names(known, &config.limits);
+    report(r, own, files, faults);
+    if let (Some(model), Some(catalog)) = (&config.cto_model, known.catalog)
+        && let Err(error) = catalog.require_model(model)
+    {
+        r.problem_with_settings(&["cto_model"], format!("`cto_model`: {error}"));
+    }
+}
+
+/// Reports faults of recipes where they stand, or else at the files of recipes.
+fn report(
+    r: &mut Reader<'_>,
+    own: &Entries<Node>,
+    files: &[Text],
+    faults: Vec<(RecipeName, String)>,
+) {
+    for (name, fault) in faults {
+        let mut keys = own.0.iter().map(|(key, _)| key);
+        let place = keys.find(|key| key.as_str() == name.as_str());
+        let place = place.or(files.first());
+        r.problem_near(place, format!("`recipes.{name}`: {fault}"));
+    }
 }
 
 /// The recipes of a file. A relative path starts at the configuration's directory.
@@ -176,6 +205,41 @@ mod tests {
             error.starts_with("longshore.yaml:1: `recipe_files`: nope.yaml cannot be read"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn names_that_the_configuration_does_not_have_are_all_reported() {
+        let error = load(
+            "cto_model: deepseek-v4-flsh
+gates: { rust: { command: [cargo, test], working_dir: / } }
+workspaces: { app: { directory: / } }
+recipes:
+  one:
+    parameters: { model: gpt-4o-mini, from_the_job: { default: null } }
+    steps:
+      - { name: a, prompt: x, model: '{{ parameters.model }}', platform: '{{ parameters.from_the_job }}' }
+      - { name: b, prompt: x, platform: antropic, model: 'gpt-4o-mni' }
+      - { name: c, prompt: x, models: [gemni, gpt-4o] }
+      - { name: d, prompt: x, models: { category: bakend }, merge: { by: best_of, judge: { platform: grk } } }
+      - { name: e, gate: rsut }
+  two:
+    steps:
+      - { name: a, prompt: x, tools: [read_file, deploy], workspace: ap }
+      - { name: b, prompt: x, platform: '{{ job.metadata.platform }}' }
+",
+        )
+        .unwrap_err();
+        insta::assert_snapshot!(error, @"
+        longshore.yaml:1: `cto_model`: model `deepseek-v4-flsh` is not in the catalog; did you mean `deepseek-v4-flash`? `longshore models list` shows all
+        longshore.yaml:5: `recipes.one`: step `b`: there is no platform `antropic`; did you mean `anthropic`?
+        longshore.yaml:5: `recipes.one`: step `b`: model `gpt-4o-mni` is not in the catalog; did you mean `gpt-4o-mini`? `longshore models list` shows all
+        longshore.yaml:5: `recipes.one`: step `c`: there is no platform or model `gemni`; did you mean `gemini`?
+        longshore.yaml:5: `recipes.one`: step `d_models`: there is no category `bakend`; did you mean `backend`?
+        longshore.yaml:5: `recipes.one`: step `d`: there is no platform `grk`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli
+        longshore.yaml:5: `recipes.one`: step `e`: there is no gate `rsut`; did you mean `rust`?
+        longshore.yaml:13: `recipes.two`: step `a`: there is no workspace `ap`; did you mean `app`?
+        longshore.yaml:13: `recipes.two`: step `a`: there is no tool `deploy`; add it under `tools`
+        ");
     }
 
     #[test]

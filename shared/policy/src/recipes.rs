@@ -2,6 +2,7 @@
 
 mod expand;
 mod explain;
+mod names;
 mod read;
 mod shipped;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 use self::expand::{EXAMPLE, Purpose, example_job, fill_in};
 pub use self::{
     explain::{ExplainedStep, Explainer, Explanation},
+    names::KnownNames,
     read::{FIELDS, PARAMETER_FIELDS},
     shipped::shipped,
 };

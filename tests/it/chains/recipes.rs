@@ -37,11 +37,6 @@ recipes:
     steps:
       - { name: draft, prompt: "[[echo={{ round }}]]" }
       - { name: review, needs: [draft], prompt: "[[echo={% if last %}after {{ last.draft.output }}{% else %}first{% endif %}]]" }
-  tested:
-    answer: code
-    steps:
-      - { name: code, prompt: "[[echo=round {{ round }}{% if last %} after {{ last.test.gate.exit_code }}{% endif %}]]" }
-      - { name: test, needs: [code], gate: third_time, on_failure: continue }
   checked:
     answer: draft
     steps:
@@ -349,10 +344,17 @@ async fn tasks_of_a_project_may_name_recipes() {
 async fn a_gate_decides_how_often_a_recipe_repeats() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().display();
+    let tested = r#"
+  tested:
+    answer: code
+    steps:
+      - { name: code, prompt: "[[echo=round {{ round }}{% if last %} after {{ last.test.gate.exit_code }}{% endif %}]]" }
+      - { name: test, needs: [code], gate: third_time, on_failure: continue }
+"#;
     let gates = format!(
         "capabilities: [gates]\ngates:\n  third_time: {{ command: [sh, -c, 'echo x >> runs; test $(wc -l < runs) -ge 3'], working_dir: {path} }}\n"
     );
-    let stack = three_platforms_with(&format!("{RECIPES}{gates}")).await;
+    let stack = three_platforms_with(&format!("{RECIPES}{tested}{gates}")).await;
     let job = json!({"recipe": "tested", "prompt": "x", "repeat": {"until": "steps.test.ok", "at_most": 5}});
     let job = enqueue(&stack, &job).await;
     let _worker = stack.worker().unwrap();
@@ -387,11 +389,94 @@ async fn what_cannot_start_says_why() {
         errors.push(ended["error"].as_str().unwrap().to_owned());
     }
     insta::assert_snapshot!(errors.join("\n"), @r"
-    there is no recipe `medum`; did you mean `medium`?; known: architectural, checked, classify-route-review, complex, count, greet, implement-and-review, implement-step, medium, plan-and-review, plan-review-implement-review, simple, tested, twice, two_steps, work-and-review
+    there is no recipe `medum`; did you mean `medium`?; known: architectural, checked, classify-route-review, complex, count, greet, implement-and-review, implement-step, medium, plan-and-review, plan-review-implement-review, simple, twice, two_steps, work-and-review
     recipe `greet`: it has no parameter `greetin`; did you mean `greeting`?
     recipe `greet`: step `name`: field `models`: expected a whole number from 1 to 16, but got 99
     a recipe reads texts only: leave images, files, sound and calls of tools out
     ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_cost_more_than_the_job_may_is_refused_before_any_call() {
+    let per_item = r#"
+  listed:
+    steps:
+      - { name: each, foreach: job.metadata.list, prompt: "[[echo={{ item }}]]" }
+  around:
+    steps: [{ name: inner, prompt: x, recipe: count, repeat: { until: round == 2, at_most: 2 } }]
+  capped: { max_cost_usd: "0.01", steps: [{ name: one, foreach: job.metadata.list, prompt: "[[echo={{ item }}]]" }] }
+"#;
+    let stack = three_platforms_with(&format!("{RECIPES}{per_item}")).await;
+    let _worker = stack.worker().unwrap();
+    // The cheapest model answers 16,384 tokens at $0.60 per million at most: $0.00983 a call.
+    for (job, at_most) in [
+        (json!({"recipe": "count"}), "0.0196"),
+        (
+            json!({"recipe": "count", "repeat": {"until": "round == 2", "at_most": 3}}),
+            "0.0639",
+        ),
+        (json!({"recipe": "around"}), "0.041"),
+        (
+            json!({"recipe": "capped", "metadata": {"list": [1]}}),
+            "0.01",
+        ),
+    ] {
+        let mut job = job;
+        job["prompt"] = json!("x");
+        job["max_cost_usd"] = json!("0.001");
+        let id = enqueue(&stack, &job).await;
+        let ended = outcome(&stack, &id).await;
+        assert_eq!(ended["error_class"], "budget_exceeded", "{ended}");
+        let error = ended["error"].as_str().unwrap();
+        let sums = format!("may cost ${at_most}");
+        assert!(
+            error.contains(&sums) && error.contains("the job may cost $0.001"),
+            "{error}"
+        );
+    }
+    assert_eq!(stack.books().await.unwrap().invoice.len(), 0, "no call");
+    // How many items there are is known only when it runs.
+    for job in [
+        json!({"recipe": "listed", "prompt": "x", "max_cost_usd": "0.03", "metadata": {"list": [1, 2]}}),
+        json!({"recipe": "count", "prompt": "x", "max_cost_usd": "0.02"}),
+        json!({"recipe": "medium", "prompt": "[[echo=x]]", "max_cost_usd": "0.02", "parameters": {"max_tokens": 100}}),
+    ] {
+        let id = enqueue(&stack, &job).await;
+        let ended = outcome(&stack, &id).await;
+        assert_eq!(ended["state"], "completed", "{ended}");
+    }
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_does_not_start_with_recipes_that_name_nothing_known() {
+    let wrong = r"
+recipes:
+  wrong:
+    steps:
+      - { name: a, prompt: x, model: gpt-4o-mni }
+      - { name: b, gate: tests }
+      - { name: c, prompt: x, tools: [deploy] }
+";
+    let stack = three_platforms_with(wrong).await;
+    for program in ["config", "status"] {
+        let arguments = [program, "validate"];
+        let arguments = if program == "config" {
+            &arguments[..]
+        } else {
+            &arguments[..1]
+        };
+        let ran = stack.longshore(arguments).await.unwrap();
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        for fault in [
+            "step `a`: model `gpt-4o-mni` is not in the catalog; did you mean `gpt-4o-mini`?",
+            "step `b`: there is no gate `tests`; add it under `gates`",
+            "step `c`: there is no tool `deploy`; add it under `tools`",
+        ] {
+            assert!(said.contains(fault), "{said}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Answers a job by a recipe: starts the recipe's chain, parks the job until the chain ends, and ends the job with the
 //! chain's answer. Each round of a repetition is a chain of its own.
 
+mod budget;
 mod end;
 mod start;
 

@@ -1,8 +1,10 @@
 //! Starts a round of a recipe.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use longshore_broker::{ChainPlan, ChainStarted};
-use longshore_policy::recipes::{Expanded, RecipeError};
+use longshore_policy::recipes::{Expanded, Recipe, RecipeError};
 use longshore_protocol::{
     call::{ChatMessage, Content, Part},
     chain::{
@@ -17,7 +19,7 @@ use longshore_protocol::{
 use longshore_service::instruments::CHAINS_STARTED;
 use serde_json::{Map, Value, json};
 
-use super::{BAD_RECIPE, Run};
+use super::{BAD_RECIPE, Run, budget::check_budget};
 use crate::{
     backoff::retry_until_answered,
     chain::plan::{Around, Planner},
@@ -34,10 +36,15 @@ pub(super) async fn start_round(
     earlier: Spent,
     last_round: Option<ChainId>,
 ) -> Disposition {
-    let (inputs, expanded) = match expand(run, round) {
+    let (recipe, inputs, expanded) = match expand(run, round) {
         Ok(expanded) => expanded,
         Err(fault) => return Discard::new(BAD_RECIPE, fault).into(),
     };
+    if round == 1
+        && let Err(discard) = check_budget(run, recipe, &inputs).await
+    {
+        return discard.into();
+    }
     let max_cost = match most_cost(run.envelope, &expanded.document, earlier) {
         Ok(max_cost) => max_cost,
         Err(discard) => return discard.into(),
@@ -94,8 +101,8 @@ async fn start(run: Run<'_>, plan: &ChainPlan<'_>) -> ChainStarted {
     .await
 }
 
-/// The chain of the round, and what its steps read of the job; or what is wrong.
-fn expand(run: Run<'_>, round: u32) -> Result<(RecipeInputs, Expanded), String> {
+/// The recipe, the chain of the round, and what its steps read of the job; or what is wrong.
+fn expand(run: Run<'_>, round: u32) -> Result<(Arc<Recipe>, RecipeInputs, Expanded), String> {
     if levels(run) > MAX_NESTED {
         return Err(format!(
             "recipes call one another more than {MAX_NESTED} deep"
@@ -111,7 +118,7 @@ fn expand(run: Run<'_>, round: u32) -> Result<(RecipeInputs, Expanded), String> 
     let limits = run.context.policy().config.limits;
     let expanded = recipe.expand(&inputs, &limits).map_err(say)?;
     check_until(run, &expanded.document)?;
-    Ok((inputs, expanded))
+    Ok((recipe, inputs, expanded))
 }
 
 /// How many recipes are around the steps of this one.
