@@ -17,6 +17,7 @@ mod machine;
 mod noop;
 mod peers;
 pub mod process;
+mod recipes;
 mod report;
 mod throughput;
 
@@ -56,10 +57,13 @@ pub enum Number {
     /// The cost of a concurrency limit.
     #[value(name = "keys")]
     Keys,
+    /// The cost of recipes.
+    #[value(name = "recipes")]
+    Recipes,
 }
 
 impl Number {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::N1,
         Self::N2,
         Self::N3,
@@ -67,6 +71,7 @@ impl Number {
         Self::N6,
         Self::N7,
         Self::Keys,
+        Self::Recipes,
     ];
 }
 
@@ -101,6 +106,8 @@ struct Sizes {
     jobs: usize,
     /// Jobs that wait for HTTP.
     calls: usize,
+    /// Jobs that a recipe answers.
+    recipes: usize,
     /// How long one rate is kept.
     steady: Duration,
     /// Jobs queued at once.
@@ -121,6 +128,7 @@ impl Sizes {
         pairs: 12,
         jobs: 50_000,
         calls: 5_000,
+        recipes: 10_000,
         steady: Duration::from_secs(20),
         backlog: 1_000_000,
         drained: 200_000,
@@ -134,6 +142,7 @@ impl Sizes {
         pairs: 1,
         jobs: 2_000,
         calls: 200,
+        recipes: 100,
         steady: Duration::from_secs(1),
         backlog: 10_000,
         drained: 2_000,
@@ -165,6 +174,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Number::N6 => dead_letters::measure(&machine, &sizes).await?,
             Number::N7 => calls::measure_memory(&machine, &sizes).await?,
             Number::Keys => keys::measure(&machine, &sizes).await?,
+            Number::Recipes => recipes::measure(&machine, &sizes).await?,
         };
         let section = section.also("load of the machine before (1 minute)", load, "");
         // Text is printed section by section; the whole takes minutes.
