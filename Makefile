@@ -98,5 +98,5 @@ bench-quick: ## Check that each figure of `make bench` can be measured
 	cargo build --workspace --bins
 	target/debug/longshore-bench --quick
 
-e2e-llm: build ## Run 20 prompts through a small local model (needs node and python3)
+e2e-llm: build ## Run prompts, a recipe and a review through a small local model, and tools in a repository (needs node, python3, git)
 	tests/e2e-llm/run.sh

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Twenty real answers, end to end: a small model behind the OpenAI interface, and `longshore dev` running a batch
-# against it. Fails unless all twenty succeed.
+# A small model behind the OpenAI interface, end to end: `longshore dev` runs twenty prompts, a recipe, and a chain that asks a
+# person against it. Then tools work in a real repository, with scripted answers. Fails unless all succeed.
 #
 #     tests/e2e-llm/run.sh
 #
-# Needs target/debug/longshore, Node.js 20 or newer, and Python 3 with pip.
+# Needs the programs in target/debug, cargo, git, Node.js 20 or newer, and Python 3 with pip.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,9 +16,9 @@ longshore=$root/target/debug/longshore
 
 work=$(mktemp -d)
 server=
-batch=
+running=
 cleanup() {
-    for process in $batch $server; do
+    for process in $running $server; do
         kill "$process" 2>/dev/null || true
         wait "$process" 2>/dev/null || true
     done
@@ -52,19 +52,43 @@ unset OPENAI_API_KEY ANTHROPIC_API_KEY GOOGLE_API_KEY DEEPSEEK_API_KEY XAI_API_K
 export E2E_LLM_PORT=$port
 export LONGSHORE_CONFIG=$here/longshore.yaml
 
-cd "$root"
-# In the background, so that a signal to this script is heard at once.
-"$longshore" dev --exec -- \
-    "$longshore" batch --input "$here/prompts.json" --parallel 2 --output "$work/results.json" &
-batch=$!
-code=0
-wait "$batch" || code=$?
-batch=
+# Runs `longshore dev` with these arguments. In the background, so that a signal to this script is heard at once.
+dev() {
+    "$longshore" dev "$@" &
+    running=$!
+    local code=0
+    wait "$running" || code=$?
+    running=
+    return "$code"
+}
 
+echo "== twenty prompts"
+cd "$root"
+code=0
+dev --exec -- \
+    "$longshore" batch --input "$here/prompts.json" --parallel 2 --output "$work/results.json" || code=$?
 if [ ! -s "$work/results.json" ]; then
     echo "run.sh: the batch wrote no results (exit code $code)" >&2
     cat "$work/server.log" >&2
     exit 1
 fi
 node "$here/report.mjs" "$work/results.json" 20
-exit "$code"
+[ "$code" = 0 ] || exit "$code"
+
+export E2E_LONGSHORE=$longshore
+# Each with data of its own, and with the servers that are there already.
+for part in recipes workspace; do
+    mkdir -p "$work/$part/.longshore"
+    [ ! -d "$root/.longshore/tools" ] || ln -s "$root/.longshore/tools" "$work/$part/.longshore/tools"
+done
+
+echo "== a recipe, and a person"
+cd "$work/recipes"
+LONGSHORE_CONFIG=$here/recipes.yaml dev --exec -- python3 "$here/recipes.py"
+
+echo "== a repository, and its tests as a gate"
+export E2E_LLM_REPOSITORY=$work/repository
+"$here/repository.sh" "$E2E_LLM_REPOSITORY"
+cd "$work/workspace"
+LONGSHORE_CONFIG=$here/workspace.yaml dev --simulator-script "$here/workspace-script.yaml" \
+    --exec -- python3 "$here/workspace.py"

@@ -14,6 +14,8 @@ import {parseArgs} from "node:util";
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
 const MODEL_ID = "SmolLM2-135M-Instruct";
+// One model under three names: recipes let another model check an answer.
+const MODEL_IDS = [MODEL_ID, `${MODEL_ID}-2`, `${MODEL_ID}-3`];
 const CONTEXT_WINDOW = 2048;
 const MAX_OUTPUT_TOKENS = 512;
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -50,7 +52,7 @@ async function route(request, response) {
     const path = new URL(request.url, "http://127.0.0.1").pathname;
     if (request.method === "GET" && path === "/health") return send(response, 200, {status: "ok"});
     if (request.method === "GET" && path === "/v1/models") {
-        return send(response, 200, {object: "list", data: [{id: MODEL_ID, object: "model", created: 0, owned_by: "local"}]});
+        return send(response, 200, {object: "list", data: MODEL_IDS.map((id) => ({id, object: "model", created: 0, owned_by: "local"}))});
     }
     if (request.method === "POST" && path === "/v1/chat/completions") return chatCompletion(request, response);
     return sendError(response, 404, "invalid_request_error", "not_found", `no ${request.method} ${path} here`);
@@ -201,8 +203,8 @@ async function readBody(request) {
 
 function parseRequest(body) {
     if (body === null || typeof body !== "object" || Array.isArray(body)) throw new BadRequest("the body is not an object");
-    if (body.model !== undefined && body.model !== MODEL_ID) {
-        throw new BadRequest(`The model \`${body.model}\` does not exist; this server has ${MODEL_ID}.`, "model_not_found", 404);
+    if (body.model !== undefined && !MODEL_IDS.includes(body.model)) {
+        throw new BadRequest(`The model \`${body.model}\` does not exist; this server has ${MODEL_IDS.join(", ")}.`, "model_not_found", 404);
     }
     if (body.stream) throw new BadRequest("this server does not stream", "unsupported_value");
     if (!Array.isArray(body.messages) || body.messages.length === 0) throw new BadRequest("messages: a list that is not empty");
