@@ -37,6 +37,23 @@ async fn a_rate_limit_is_named_with_the_time_of_the_retry_and_the_remedy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_for_its_recipe_says_so() {
+    let stack = stack("{}", "").await;
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    let submit = Running::start(
+        &stack,
+        &["submit", "-p", "[[hold]] Hello", "--recipe", "simple"],
+    );
+    submit
+        .says("Waiting for its recipe, round 1: `longshore chain show ")
+        .await;
+    stack.simulator.release();
+    let ran = submit.end().await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.stderr.contains("No platform"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fallback_names_the_platform_that_is_not_available_and_why() {
     let stack = stack("{}", FAST_RETRY).await;
     let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());

@@ -114,7 +114,10 @@ pub(super) async fn explain_parked(
 }
 
 /// The open review of a job that asks a person.
-async fn open_review(broker: &Broker, found: &JobSnapshot) -> Result<Option<Review>, BrokerError> {
+pub(super) async fn open_review(
+    broker: &Broker,
+    found: &JobSnapshot,
+) -> Result<Option<Review>, BrokerError> {
     let checkpoint = found.checkpoint.as_ref();
     let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.review.is_some()) else {
         return Ok(None);

@@ -14,7 +14,7 @@ use longshore_protocol::{
 
 use super::parked::{
     BOUND, describe_turn, explain_parked, find_hold, hold_with_remedy, is_bound, is_refusal,
-    pauses_with_remedies, run_now_remedy,
+    open_review, pauses_with_remedies, run_now_remedy,
 };
 use crate::{
     render::{
@@ -46,7 +46,9 @@ pub(super) async fn job_status(
             lane,
             due_at,
         } => Some(match (lane, due_at) {
-            (Lane::Time, Some(due)) => timed(broker, found, envelope, *due, now).await?,
+            (Lane::Time, Some(due)) if !waits_for_others(broker, found).await? => {
+                timed(broker, found, envelope, *due, now).await?
+            }
             (Lane::Quota(meter), _) => limited(broker, meter, found, envelope, now).await?,
             (Lane::Paused(targets), _) => paused(broker, targets, now).await?,
             _ => {
@@ -60,6 +62,13 @@ pub(super) async fn job_status(
         } => Some(available(broker, queue, *handed_back, now).await?),
         Location::Running { entry_id, .. } => running(broker, found, entry_id, now).await?,
     })
+}
+
+/// Whether a job in the lane of time waits for its recipe or for a person, and the time is only the latest one.
+async fn waits_for_others(broker: &Broker, found: &JobSnapshot) -> Result<bool, BrokerError> {
+    let checkpoint = found.checkpoint.as_ref();
+    let has_recipe = checkpoint.is_some_and(|checkpoint| checkpoint.recipe.is_some());
+    Ok(has_recipe || open_review(broker, found).await?.is_some())
 }
 
 /// The failure of a job whose worker keeps it until the next attempt, when that is, and the error.
