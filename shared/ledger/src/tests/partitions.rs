@@ -56,6 +56,17 @@ async fn execute(ledger: &Ledger, sql: &'static str) {
     sqlx::raw_sql(sql).execute(&ledger.pool).await.unwrap();
 }
 
+/// Waits until a query answers that something holds.
+async fn until(ledger: &Ledger, sql: &'static str) {
+    let holds = async || {
+        let holds = sqlx::query_scalar(sql).fetch_one(&ledger.pool).await;
+        holds.unwrap()
+    };
+    while !holds().await {
+        tokio::time::sleep(LOCK_PAUSE / 100).await;
+    }
+}
+
 fn owned<const N: usize>(places: [(i32, &str); N]) -> Vec<(i32, String)> {
     places.map(|(n, place)| (n, place.to_owned())).to_vec()
 }
@@ -115,16 +126,8 @@ async fn an_attempt_whose_partition_is_created_meanwhile_is_recorded_again() {
     let commit = async {
         let waits = "SELECT EXISTS (SELECT FROM pg_locks \
             WHERE relation = 'attempts_default'::regclass AND NOT granted AND mode = 'RowExclusiveLock')";
-        loop {
-            let waits: bool = sqlx::query_scalar(waits)
-                .fetch_one(&ledger.pool)
-                .await
-                .unwrap();
-            if waits {
-                break creating.commit().await.unwrap();
-            }
-            tokio::time::sleep(LOCK_PAUSE / 100).await;
-        }
+        until(ledger, waits).await;
+        creating.commit().await.unwrap();
     };
     let (result, ()) = tokio::join!(ledger.record(&batch), commit);
     let error = result.unwrap_err();
@@ -260,16 +263,7 @@ async fn a_killed_split_is_continued() {
         let killed = "SELECT count(pg_terminate_backend(pid)) = 1 FROM pg_locks \
             WHERE relation = 'attempts'::regclass AND NOT granted \
                 AND mode = 'AccessExclusiveLock'";
-        loop {
-            let killed: bool = sqlx::query_scalar(killed)
-                .fetch_one(&ledger.pool)
-                .await
-                .unwrap();
-            if killed {
-                break;
-            }
-            tokio::time::sleep(LOCK_PAUSE / 100).await;
-        }
+        until(ledger, killed).await;
     };
     let (result, ()) = tokio::join!(ledger.make_attempt_partitions(now), kill);
     assert!(result.unwrap_err().is_transient());

@@ -25,6 +25,22 @@ pub(super) enum Purpose {
 /// The example value of a text that comes from the job.
 pub(super) const EXAMPLE: &str = "example";
 
+/// What templates read before any step has run.
+pub(super) fn scope_before_steps(inputs: &RecipeInputs) -> TemplateScope {
+    TemplateScope {
+        chain: ChainId::from_stored("recipe"),
+        chain_name: None,
+        steps: BTreeMap::new(),
+        item: None,
+        index: None,
+        gather: None,
+        recipe: Some(RecipeScope {
+            inputs: inputs.clone(),
+            last: None,
+        }),
+    }
+}
+
 /// The fields of a job that says nothing but a prompt.
 pub(super) fn example_job() -> Map<String, Value> {
     let said = ["id", "prompt", "type"].map(|name| (name, Value::from(EXAMPLE)));
@@ -43,18 +59,7 @@ pub(super) fn fill_in(
     purpose: Purpose,
 ) -> (Map<String, Value>, Vec<String>) {
     let mut filling = Filling {
-        scope: TemplateScope {
-            chain: ChainId::from_stored("recipe"),
-            chain_name: None,
-            steps: BTreeMap::new(),
-            item: None,
-            index: None,
-            gather: None,
-            recipe: Some(RecipeScope {
-                inputs: inputs.clone(),
-                last: None,
-            }),
-        },
+        scope: scope_before_steps(inputs),
         purpose,
         faults: Vec::new(),
     };

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use longshore_protocol::{
     call::ChatMessage,
     chain::{
-        AuthorPart, ChainId, Document, Step, StepName,
-        template::{RecipeInputs, RecipeScope, TemplateScope, is_template, render_envelope},
+        AuthorPart, Document, Step, StepName,
+        template::{RecipeInputs, is_template, render_envelope},
     },
     envelope::{Envelope, MessageLimits, RawMessage, parse},
     money::Usd,
@@ -15,7 +15,7 @@ use longshore_protocol::{
 };
 use serde_json::{Map, Value};
 
-use super::{Recipe, RecipeError, Recipes};
+use super::{Recipe, RecipeError, Recipes, expand::scope_before_steps};
 use crate::{
     catalog::{Catalog, ModelEntry, PromptBound},
     cost::{AnswerBound, AnswerLimits, CostCap},
@@ -422,19 +422,7 @@ impl Inputs<'_> {
         if !step.work.reads_recipe {
             return (envelope, 0);
         }
-        let scope = TemplateScope {
-            chain: ChainId::from_stored("recipe"),
-            chain_name: None,
-            steps: BTreeMap::new(),
-            item: None,
-            index: None,
-            gather: None,
-            recipe: Some(RecipeScope {
-                inputs: self.values.clone(),
-                last: None,
-            }),
-        };
-        match render_envelope(&envelope, &scope) {
+        match render_envelope(&envelope, &scope_before_steps(self.values)) {
             Ok(rendered) if self.has_texts => (rendered, 0),
             Ok(rendered) => (rendered, self.tokens),
             // It reads answers that are not there yet.
