@@ -33,7 +33,7 @@ if id ~= '' then
     redis.call('HDEL', NS .. ':unbegun', entry_id)
     if task ~= '' then
       local chain, instance = string.match(task, '^(%S+) (%S+)$')
-      advance(chain, instance, 'completed', '')
+      advance(chain, instance, nil, 'completed', '')
       proceed(chain)
     end
     if reply ~= '' then

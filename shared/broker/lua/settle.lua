@@ -6,7 +6,7 @@
 --          ('' = none), seconds that it is kept, reply ('' = none, see replies.lua), concurrency key ('' = none),
 --          'kept' when anything is stored under its entry id, dead letter ('' = none), the job id in it, seconds that a
 --          producer's own id is known from now, usage (see consumption.lua), the chain step that it is as
---          `CHAIN INSTANCE OUTCOME SPENT` ('' = none; see count_spent in chains.lua), '1' when the chain keeps its
+--          `CHAIN INSTANCE OUTCOME SPENT` ('' = none; see spent_counts in chains.lua), '1' when the chain keeps its
 --          outcome, the jobs that it spawns as a JSON list of [checkpoint, message] ('' = none), '1' when its producer chose the id
 -- Returns  of each job: 'ok'; 'ok ERROR': settled, but its chain could not go on; 'gone': another worker has it, its
 --          attempt is recorded as a duplicate; 'error ERROR': not settled, the others are
@@ -80,7 +80,7 @@ local function advance_chain(job)
   if job.children ~= '' then spawn(job, instance and instance == step_name(instance) and id, instance) end
   if not id then return end
   if job.is_kept == '1' then redis.call('HSET', chain_key(id) .. ':contexts', instance, job.outcome) end
-  advance(id, instance, outcome, spent)
+  advance(id, instance, job.id, outcome, spent)
   return id
 end
 

@@ -138,14 +138,14 @@ scripts! {
     REKEY_DEAD_LETTERS = "rekey_dead_letters" with "job_ids";
     /// Replaces a dead letter.
     EDIT_DEAD_LETTER = "edit_dead_letter" [refused_at_maxmemory];
-    /// Stores the steps of a chain before it starts.
-    CHAIN_PREPARE = "chain_prepare" [refused_at_maxmemory] with "entries";
+    /// Stores steps of a chain that has too many for one call, before it starts.
+    CHAIN_PREPARE = "chain_prepare" [refused_at_maxmemory] with "events" "entries" "chains";
     /// Starts a chain.
     CHAIN_START = "chain_start" [refused_at_maxmemory] with "events" "entries" "journal" "job_ids" "lanes" "replies" "chains" "chain_outcome" "chain_dispatch";
-    /// Stores the items of a step before it fans out.
+    /// Stores items of a step that has too many for one call, before it fans out.
     CHAIN_PREPARE_ITEMS = "chain_prepare_items" [refused_at_maxmemory] with "events" "entries" "chains";
     /// Fans a step out.
-    CHAIN_EXPAND = "chain_expand" with "events" "entries" "journal" "job_ids" "lanes" "cancel_requests" "replies" "chains"
+    CHAIN_EXPAND = "chain_expand" [refused_at_maxmemory] with "events" "entries" "journal" "job_ids" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_outcome" "chain_advance";
     /// Dispatches more of a chain's ready instances.
     CHAIN_DISPATCH = "chain_dispatch" with "events" "entries" "job_ids" "lanes" "chains" "chain_dispatch";

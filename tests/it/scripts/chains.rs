@@ -262,7 +262,11 @@ async fn a_step_reported_twice_counts_once() {
 #[tokio::test]
 async fn a_chain_that_is_started_twice_starts_once_and_leaves_no_prepared_steps() {
     let fixture = Fixture::new().await;
-    let plan = Plan::new("lost-reply").plain("a", &[]);
+    // The script that starts a chain takes 500 steps; those before the last 500 are prepared.
+    let mut plan = Plan::new("lost-reply");
+    for number in 0..501 {
+        plan = plan.plain(&format!("s{number}"), &[]);
+    }
     fixture.enqueue(&prompt("the chain's message")).await;
     let held = fixture.read_one("starter").await.delivery;
     assert_eq!(fixture.start_chain(&held, &plan).await, ChainStarted::Yes);
@@ -271,7 +275,10 @@ async fn a_chain_that_is_started_twice_starts_once_and_leaves_no_prepared_steps(
         .ask(&["KEYS", &fixture.key("chains:prepared:*")])
         .await;
     assert_eq!(prepared, [""; 0]);
-    assert_eq!(fixture.run_all(WELL).await, ["a"]);
+    let steps = fixture.hash_keys("chain:lost-reply:steps").await;
+    assert_eq!(steps.len(), 501);
+    assert_eq!(fixture.run_all(WELL).await.len(), 501);
+    assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }
 
 #[tokio::test]

@@ -17,15 +17,12 @@ local function stop_if_fail_fast(id)
   if m[1] == '1' and (m[2] == 'running' or m[2] == 'open') then stop_chain(id, 'failed') end
 end
 
--- Ends a step whose items have all ended: its dependents wait for one step less. The second call for a step only
--- replaces its outcome.
-local function end_step(id, name, outcome)
+-- Ends a step whose items have all ended: its dependents wait for one step less. `before` is how it had ended, or nil:
+-- then the second call only replaces its outcome.
+local function end_step(id, name, outcome, before, record)
   local key = chain_key(id)
-  local before = redis.call('HGET', key, 's:' .. name)
   redis.call('HSET', key, 's:' .. name, outcome)
-  if before then return end
-  local record = step_record(key, name)
-  if not record then return end
+  if before or not record then return end
   local succeeded = outcome == 'completed' or outcome == 'skipped'
   if not succeeded and record[3] ~= 'continue' then
     redis.call('HINCRBY', key, 'broken', 1)
@@ -55,44 +52,46 @@ local function cancel_items(id, name, total)
   end
 end
 
--- Ends an instance: `completed`, `failed`, `skipped` or `cancelled`; `spent` is what count_spent counts. The second call
--- for it changes nothing.
-local function advance(id, instance, outcome, spent)
+-- Ends an instance, whose job is `job`: `completed`, `failed`, `skipped` or `cancelled`; `spent` is what spent_counts
+-- reads. The second call for it changes nothing.
+local function advance(id, instance, job, outcome, spent)
   local key = chain_key(id)
-  local job = redis.call('HGET', key .. ':running', instance)
-  if not job then return end
-  redis.call('HDEL', key .. ':running', instance)
-  count_spent(key, spent, '')
-  redis.call('HINCRBY', key, outcome, 1)
+  if redis.call('HDEL', key .. ':running', instance) == 0 then return end
   local name = step_name(instance)
-  local m = redis.call('HMGET', key, 't:' .. name, 'e:' .. name, 's:' .. name)
-  local total, enough = tonumber(m[1] or ''), tonumber(m[2] or '')
+  local is_item = name ~= instance
+  local counts = spent_counts(spent)
+  counts[#counts + 1] = {outcome, 1}
+  if is_item then
+    counts[#counts + 1] = {'o:' .. name, outcome == 'completed' and 1 or 0}
+    counts[#counts + 1] = {'d:' .. name, 1}
+  end
+  local m = add_counts(key, counts, 't:' .. name, 'e:' .. name, 's:' .. name, 'kind')
+  local total, enough, before = tonumber(m['t:' .. name] or ''), tonumber(m['e:' .. name] or ''), m['s:' .. name]
   -- A step that ended early needs its other items no more, not even in a retry of the chain.
-  local is_superfluous = enough and m[3] == 'completed'
+  local is_superfluous = enough and before == 'completed'
   if (outcome == 'failed' or outcome == 'cancelled') and not is_superfluous then
     redis.call('HSET', key .. ':failed', instance, outcome .. ' ' .. job)
     if string.find(spent, '[1-9]') then redis.call('HSET', key .. ':spent', instance, spent) end
   end
-  if name == instance then
+  if not is_item then
     -- A step that spawned jobs ends with the last of them.
     if (total or 0) > 0 then return end
-    return end_step(id, name, outcome)
+    return end_step(id, name, outcome, before, step_record(key, name))
   end
   if outcome == 'completed' then redis.call('HDEL', key .. ':items', instance) end
   -- The tasks of a batch do not depend on one another: the first that fails is enough.
-  if outcome == 'failed' and redis.call('HGET', key, 'kind') == 'batch' then stop_if_fail_fast(id) end
-  local completed = redis.call('HINCRBY', key, 'o:' .. name, outcome == 'completed' and 1 or 0)
-  local ended = redis.call('HINCRBY', key, 'd:' .. name, 1)
+  if outcome == 'failed' and m.kind == 'batch' then stop_if_fail_fast(id) end
+  local completed, ended = m['o:' .. name], m['d:' .. name]
   -- An open batch has no total yet.
   if not total or is_superfluous then return end
   if enough and completed >= enough then
-    end_step(id, name, 'completed')
+    end_step(id, name, 'completed', before, step_record(key, name))
     return cancel_items(id, name, total)
   end
   if ended < total then return end
   local record = step_record(key, name)
   local required = record and record[4] ~= '' and tonumber(record[4]) or total
-  end_step(id, name, completed >= required and 'completed' or 'failed')
+  end_step(id, name, completed >= required and 'completed' or 'failed', before, record)
 end
 
 -- Releases the job that a recipe answers: the next worker ends it with the answer. A job that has left since is skipped.
@@ -105,9 +104,10 @@ end
 -- expiry.
 local function finish(id)
   local key = chain_key(id)
+  -- The jobs of most chains end one by one, so this is most often all that is read.
+  if redis.call('EXISTS', key .. ':running') == 1 then return end
   local state = redis.call('HGET', key, 'state')
   if state ~= 'running' and state ~= 'stopping' then return end
-  if redis.call('EXISTS', key .. ':running') == 1 then return end
   if state == 'running' and redis.call('EXISTS', key .. ':ready', key .. ':lines') > 0 then return end
   local names = {'kind', 'final', 'broken', 'failed', 'cancelled', 'retention', 'reply', 'queue', 'results', 'recipe',
     'waiting'}

@@ -30,22 +30,21 @@ end
 -- A line of a batch is msgpack of {instance, checkpoint, message, its job's id (false = `BATCH/INSTANCE`)}.
 local function dispatch(id)
   local key = chain_key(id)
-  local m = redis.call('HMGET', key, 'state', 'parallel', 'queue')
+  local m = redis.call('HMGET', key, 'state', 'parallel', 'queue', 'kind')
   if m[1] ~= 'running' and m[1] ~= 'open' then return false end
   local room = DISPATCH_MAX
   if m[2] ~= '' then room = math.min(DISPATCH_MAX, tonumber(m[2]) - redis.call('HLEN', key .. ':running')) end
-  local sent = 0
-  while sent < room do
-    local instance = redis.call('LPOP', key .. ':ready')
-    if instance then
-      send_instance(key, id, m[3], instance)
-    else
-      local line = redis.call('LPOP', key .. ':lines')
-      if not line then break end
-      local task = cmsgpack.unpack(line)
-      put_item(key, task[1], task[2], task[3], task[4])
-      send_instance(key, id, m[3], task[1])
-    end
+  if room <= 0 then return false end
+  local ready = redis.call('LPOP', key .. ':ready', room) or {}
+  for _, instance in ipairs(ready) do send_instance(key, id, m[3], instance) end
+  local sent = #ready
+  -- Only a batch has lines. Each holds a whole message, so they are read one by one.
+  while m[4] == 'batch' and sent < room do
+    local line = redis.call('LPOP', key .. ':lines')
+    if not line then break end
+    local task = cmsgpack.unpack(line)
+    put_item(key, task[1], task[2], task[3], task[4])
+    send_instance(key, id, m[3], task[1])
     sent = sent + 1
   end
   return sent == DISPATCH_MAX

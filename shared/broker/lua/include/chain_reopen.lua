@@ -11,11 +11,13 @@ local function reopen_instance(id, instance, resumes)
   local ended = redis.call('HGET', key .. ':failed', instance)
   if not ended then return false end
   redis.call('HDEL', key .. ':failed', instance)
-  if resumes then count_spent(key, redis.call('HGET', key .. ':spent', instance) or '', '-') end
+  local counts = resumes and spent_counts(redis.call('HGET', key .. ':spent', instance) or '') or {}
   redis.call('HDEL', key .. ':spent', instance)
-  redis.call('HINCRBY', key, string.match(ended, '^%a+'), -1)
   local name = step_name(instance)
-  if name ~= instance then redis.call('HINCRBY', key, 'd:' .. name, -1) end
+  counts[#counts + 1] = {string.match(ended, '^%a+'), 1}
+  if name ~= instance then counts[#counts + 1] = {'d:' .. name, 1} end
+  for _, count in ipairs(counts) do count[2] = -count[2] end
+  add_counts(key, counts)
   local record, state = step_record(key, name), redis.call('HGET', key, 's:' .. name)
   -- Dependents that continue after a failure have started already.
   if record and record[3] ~= 'continue' and (state == 'failed' or state == 'cancelled') then

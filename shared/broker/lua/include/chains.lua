@@ -12,12 +12,12 @@
 --   lines     list of a batch's tasks that are not queued yet, see dispatch
 --   running   by instance: the job's id  ids      of a batch, by index: the id that the producer chose
 --   contexts  by instance: its outcome   failed   by instance: how it ended (`failed ID`, `cancelled ID`)
---   spent     by failed instance: what its job had spent, see count_spent
+--   spent     by failed instance: what its job had spent, see spent_counts
 -- The contexts of a recipe's chain also have INPUTS: what the recipe knows of its job.
 --
 -- Needs     events
--- Provides  CHAIN_PARTS, INPUTS, SPENT, chain_key, step_name, step_record, put_item, count_spent, emit_chain,
---           expire_chain_cap, keep_chain_cap
+-- Provides  CHAIN_PARTS, INPUTS, SPENT, chain_key, step_name, step_record, pack_steps, pack_item, put_item, put_items,
+--           spent_counts, add_counts, emit_chain, expire_chain_cap, keep_chain_cap
 
 -- All keys of a chain, as suffixes of chain_key.
 local CHAIN_PARTS = {
@@ -50,19 +50,65 @@ local function step_record(key, name)
   return packed and cmsgpack.unpack(packed)
 end
 
--- Stores an item: its checkpoint, its message (nil = that of its step), its job's id (nil = `CHAIN/INSTANCE`).
-local function put_item(key, instance, checkpoint, message, job)
-  redis.call('HSET', key .. ':items', instance, cmsgpack.pack({checkpoint, message or false, job or false}))
+-- Name and packed record in turn of the steps in ARGV from `first`, each of `arity` arguments.
+local function pack_steps(first, arity)
+  local packed = {}
+  for at = first, #ARGV, arity do
+    packed[#packed + 1] = ARGV[at]
+    packed[#packed + 1] = cmsgpack.pack({unpack(ARGV, at + 1, at + arity - 1)})
+  end
+  return packed
 end
 
--- Adds what a job spent to what its chain has spent, or, with the sign '-', takes it back. `spent` has a number for each
--- of SPENT; a job that no model answered has none.
-local function count_spent(key, spent, sign)
-  local at = 0
+-- An item: its checkpoint, its message (nil = that of its step), its job's id (nil = `CHAIN/INSTANCE`).
+local function pack_item(checkpoint, message, job)
+  return cmsgpack.pack({checkpoint, message or false, job or false})
+end
+
+local function put_item(key, instance, checkpoint, message, job)
+  redis.call('HSET', key .. ':items', instance, pack_item(checkpoint, message, job))
+end
+
+-- Stores the items in ARGV from `first`: of each its instance and its checkpoint.
+local function put_items(key, first)
+  local packed = {}
+  for at = first, #ARGV, 2 do
+    packed[#packed + 1] = ARGV[at]
+    packed[#packed + 1] = pack_item(ARGV[at + 1])
+  end
+  if #packed > 0 then redis.call('HSET', key .. ':items', unpack(packed)) end
+end
+
+-- What a job spent as {field of its chain, amount}, without what is 0. `spent` has a number for each of SPENT; a job that
+-- no model answered has none.
+local function spent_counts(spent)
+  local counts, at = {}, 0
   for number in string.gmatch(spent, '%d+') do
     at = at + 1
-    if number ~= '0' then redis.call('HINCRBY', key, SPENT[at], sign .. number) end
+    if number ~= '0' then counts[#counts + 1] = {SPENT[at], tonumber(number)} end
   end
+  return counts
+end
+
+-- Adds each {field, amount} of `counts` to a chain and reads more of its fields, with one command for each. Returns the
+-- new counts and the values read, by field. Counts are exact up to 2^53: money up to nine million dollars.
+local function add_counts(key, counts, ...)
+  local names = {}
+  for i, count in ipairs(counts) do names[i] = count[1] end
+  for _, name in ipairs({...}) do names[#names + 1] = name end
+  local found, values, changed = redis.call('HMGET', key, unpack(names)), {}, {}
+  for i, name in ipairs(names) do
+    local count = counts[i]
+    if count then
+      values[name] = tonumber(found[i] or '0') + count[2]
+      changed[#changed + 1] = name
+      changed[#changed + 1] = string.format('%.0f', values[name])
+    else
+      values[name] = found[i] or nil
+    end
+  end
+  redis.call('HSET', key, unpack(changed))
+  return values
 end
 
 -- Writes the event of a chain that changed its state. `ended` (ms) only if it has.

@@ -14,6 +14,7 @@ use longshore_protocol::{
     serialized::Serialized,
     string_enum,
 };
+use redis::ScriptInvocation;
 
 use super::{FAILED_PAGE, FailedStep};
 use crate::{
@@ -22,8 +23,14 @@ use crate::{
     scripts,
 };
 
-/// The maximum number of steps or items in one preparing call.
-const PREPARED_TOGETHER: usize = 500;
+/// The maximum number of steps or items in one call.
+const SENT_TOGETHER: usize = 500;
+
+/// Splits what one call cannot send: what is sent before, and what the last call sends.
+fn split_last<T>(all: &[T]) -> (&[T], &[T]) {
+    let before = all.len().saturating_sub(1) / SENT_TOGETHER * SENT_TOGETHER;
+    all.split_at(before)
+}
 
 /// How long prepared steps are kept until their chain starts, in seconds.
 const PREPARED_SECONDS: u64 = 3600;
@@ -150,10 +157,15 @@ impl Chains<'_> {
         delivery: &Delivery,
         plan: &ChainPlan<'_>,
     ) -> Result<ChainStarted, BrokerError> {
-        let prepared_key = self.broker.keys.prepared_chain(&delivery.entry_id);
+        let (before, rest) = split_last(plan.steps);
+        let prepared_key = if before.is_empty() {
+            String::new()
+        } else {
+            self.broker.keys.prepared_chain(&delivery.entry_id)
+        };
         let document = self.broker.stored_chain(plan.document)?;
         loop {
-            let prepared = self.prepare_steps(delivery, &prepared_key, plan.steps);
+            let prepared = self.prepare_steps(delivery, &prepared_key, before);
             if prepared.await? == Fence::Lost {
                 return Ok(ChainStarted::Lost);
             }
@@ -196,6 +208,7 @@ impl Chains<'_> {
                 .arg(plan.metadata.unwrap_or_default())
                 .arg(plan.traceparent.unwrap_or_default())
                 .arg(Serialized::argument(plan.inputs));
+            self.add_steps(&mut call, rest)?;
             let reply: String = self.broker.run(&call).await?;
             match StartReply::parse(&reply)? {
                 StartReply::Ended(started) => return Ok(started),
@@ -215,37 +228,61 @@ impl Chains<'_> {
         key: &str,
         steps: &[StepPlan],
     ) -> Result<Fence, BrokerError> {
-        for part in steps.chunks(PREPARED_TOGETHER) {
+        for part in steps.chunks(SENT_TOGETHER) {
             let mut call = scripts::CHAIN_PREPARE.key(self.broker.keys.queue(&delivery.queue));
             call.arg(self.broker.keys.prefix())
                 .arg(&delivery.entry)
                 .arg(delivery.worker.as_str())
                 .arg(key)
                 .arg(PREPARED_SECONDS);
-            for step in part {
-                let dependents: Vec<String> = step
-                    .dependents
-                    .iter()
-                    .map(|(name, strict)| format!("{name}{}", flag(*strict, "!")))
-                    .collect();
-                call.arg(step.name.as_ref().map_or("!", StepName::as_str))
-                    .arg(self.broker.checkpoint_json(&step.checkpoint)?)
-                    .arg(&*self.broker.stored_job(&step.message)?)
-                    .arg(step.on_failure.as_str())
-                    .arg(
-                        step.min_success
-                            .map_or_else(String::new, |least| least.to_string()),
-                    )
-                    .arg(dependents.join(" "))
-                    .arg(flag(step.ends_early, "1"))
-                    .arg(step.queue.as_ref().map_or("", QueueName::as_str));
-            }
+            self.add_steps(&mut call, part)?;
             let reply: String = self.broker.run(&call).await?;
             if Fence::from_reply("chain_prepare", &reply)? == Fence::Lost {
                 return Ok(Fence::Lost);
             }
         }
         Ok(Fence::Held)
+    }
+
+    /// Adds the arguments of steps, as `pack_steps` of `lua/include/chains.lua` reads them.
+    fn add_steps(
+        self,
+        call: &mut ScriptInvocation<'_>,
+        steps: &[StepPlan],
+    ) -> Result<(), BrokerError> {
+        for step in steps {
+            let dependents: Vec<String> = step
+                .dependents
+                .iter()
+                .map(|(name, strict)| format!("{name}{}", flag(*strict, "!")))
+                .collect();
+            call.arg(step.name.as_ref().map_or("!", StepName::as_str))
+                .arg(self.broker.checkpoint_json(&step.checkpoint)?)
+                .arg(&*self.broker.stored_job(&step.message)?)
+                .arg(step.on_failure.as_str())
+                .arg(
+                    step.min_success
+                        .map_or_else(String::new, |least| least.to_string()),
+                )
+                .arg(dependents.join(" "))
+                .arg(flag(step.ends_early, "1"))
+                .arg(step.queue.as_ref().map_or("", QueueName::as_str));
+        }
+        Ok(())
+    }
+
+    /// Adds the arguments of items with their indexes, as `put_items` of `lua/include/chains.lua` reads them.
+    fn add_items(
+        self,
+        call: &mut ScriptInvocation<'_>,
+        step: &StepName,
+        items: &[(u32, &Checkpoint)],
+    ) -> Result<(), BrokerError> {
+        for (index, checkpoint) in items {
+            call.arg(Instance::item(step.clone(), *index).to_string())
+                .arg(self.broker.checkpoint_json(checkpoint)?);
+        }
+        Ok(())
     }
 
     /// Fans a step out into items with these checkpoints, in order.
@@ -256,25 +293,22 @@ impl Chains<'_> {
         step: &StepName,
         checkpoints: &[Checkpoint],
     ) -> Result<Fence, BrokerError> {
-        let mut index = 0_u32;
-        for part in checkpoints.chunks(PREPARED_TOGETHER) {
-            let queue = self.broker.keys.queue(&delivery.queue);
-            let mut call = scripts::CHAIN_PREPARE_ITEMS.key(queue);
+        let queue = || self.broker.keys.queue(&delivery.queue);
+        let items: Vec<(u32, &Checkpoint)> = (0..).zip(checkpoints).collect();
+        let (before, rest) = split_last(&items);
+        for part in before.chunks(SENT_TOGETHER) {
+            let mut call = scripts::CHAIN_PREPARE_ITEMS.key(queue());
             call.arg(self.broker.keys.prefix())
                 .arg(&delivery.entry)
                 .arg(delivery.worker.as_str())
                 .arg(chain.as_str());
-            for checkpoint in part {
-                call.arg(Instance::item(step.clone(), index).to_string())
-                    .arg(self.broker.checkpoint_json(checkpoint)?);
-                index = index.saturating_add(1);
-            }
+            self.add_items(&mut call, step, part)?;
             let reply: String = self.broker.run(&call).await?;
             if Fence::from_reply("chain_prepare_items", &reply)? == Fence::Lost {
                 return Ok(Fence::Lost);
             }
         }
-        let mut call = scripts::CHAIN_EXPAND.key(self.broker.keys.queue(&delivery.queue));
+        let mut call = scripts::CHAIN_EXPAND.key(queue());
         call.arg(self.broker.keys.prefix())
             .arg(delivery.queue.as_str())
             .arg(&delivery.entry)
@@ -282,6 +316,7 @@ impl Chains<'_> {
             .arg(chain.as_str())
             .arg(step.as_str())
             .arg(checkpoints.len());
+        self.add_items(&mut call, step, rest)?;
         let reply: String = self.broker.run(&call).await?;
         let (fence, has_more) = parse_expand_reply(&reply)?;
         if has_more {

@@ -37,6 +37,28 @@ async fn a_step_fans_out_over_its_list() {
     assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }
 
+/// The script that fans out takes 500 items; those before the last 500 are stored by calls of their own.
+#[tokio::test]
+async fn a_step_fans_out_into_more_items_than_one_call_takes() {
+    for count in [500, 501, 1001] {
+        let fixture = Fixture::new().await;
+        let plan = Plan::new("wide").plain("each", &[]);
+        let _started = fixture.begin_chain(&plan).await;
+        let each = fixture.read_one("w").await;
+        let memories: Vec<Checkpoint> = (0..count)
+            .map(|index| memory(&plan.id, &format!("each/{index}")))
+            .collect();
+        let chains = fixture.broker.chains();
+        let step = name("each");
+        let expanded = chains.expand_step(&each.delivery, &plan.id, &step, &memories);
+        assert_eq!(expanded.await.unwrap(), Fence::Held);
+        let ran = fixture.run_all(WELL).await;
+        let expected: Vec<String> = (0..count).map(|index| format!("each/{index}")).collect();
+        assert_eq!(ran, expected);
+        assert_eq!(fixture.chain_state(&plan.id).await, "completed");
+    }
+}
+
 /// The reply to the fan-out was lost, and the worker repeats it when the items, or the whole chain, have ended.
 #[tokio::test]
 async fn a_fan_out_that_is_repeated_late_leaves_no_items_behind() {
