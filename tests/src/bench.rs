@@ -10,6 +10,7 @@ mod calls;
 mod client;
 mod dead_letters;
 mod drain;
+mod growth;
 mod journal;
 mod keys;
 mod latency;
@@ -19,6 +20,7 @@ mod peers;
 pub mod process;
 mod recipes;
 mod report;
+mod soak;
 mod throughput;
 
 use std::{
@@ -60,10 +62,16 @@ pub enum Number {
     /// The cost of recipes.
     #[value(name = "recipes")]
     Recipes,
+    /// What a job costs with ten times as much of something.
+    #[value(name = "growth")]
+    Growth,
+    /// Memory under a steady load of twenty minutes; only if it is named.
+    #[value(name = "soak")]
+    Soak,
 }
 
 impl Number {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::N1,
         Self::N2,
         Self::N3,
@@ -72,7 +80,14 @@ impl Number {
         Self::N7,
         Self::Keys,
         Self::Recipes,
+        Self::Growth,
+        Self::Soak,
     ];
+
+    /// Whether it is measured when no figure is named.
+    fn is_default(self) -> bool {
+        self != Self::Soak
+    }
 }
 
 /// How the results are printed.
@@ -87,7 +102,7 @@ pub enum Format {
 /// What to measure and how to print it.
 #[derive(Debug)]
 pub struct Options {
-    /// The figures to measure; all if empty.
+    /// The figures to measure; all but the soak if empty.
     pub only: Vec<Number>,
     /// How the results are printed.
     pub format: Format,
@@ -120,6 +135,14 @@ struct Sizes {
     in_flight: usize,
     /// The latency of those calls: longer than it takes to begin them all.
     held: Duration,
+    /// How long after them a worker may take to give their memory back.
+    given_back: Duration,
+    /// Tenants, keys, lanes and chains of the first run; the second has ten times as many.
+    some: usize,
+    /// How long the steady load lasts.
+    soak: Duration,
+    /// Its jobs a second.
+    soak_rate: usize,
 }
 
 impl Sizes {
@@ -135,6 +158,10 @@ impl Sizes {
         dead_letters: 200_000,
         in_flight: 10_000,
         held: Duration::from_secs(20),
+        given_back: Duration::from_mins(1),
+        some: 1_000,
+        soak: Duration::from_mins(20),
+        soak_rate: 2_000,
     };
 
     const QUICK: Self = Self {
@@ -149,6 +176,10 @@ impl Sizes {
         dead_letters: 2_000,
         in_flight: 500,
         held: Duration::from_secs(3),
+        given_back: Duration::from_secs(1),
+        some: 10,
+        soak: Duration::from_secs(11),
+        soak_rate: 100,
     };
 }
 
@@ -162,7 +193,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let machine = Machine::start().await?;
     let mut sections = Vec::new();
     for number in Number::ALL {
-        if !options.only.is_empty() && !options.only.contains(&number) {
+        let is_asked = if options.only.is_empty() {
+            number.is_default() || options.quick
+        } else {
+            options.only.contains(&number)
+        };
+        if !is_asked {
             continue;
         }
         let load = process::load()?;
@@ -175,6 +211,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Number::N7 => calls::measure_memory(&machine, &sizes).await?,
             Number::Keys => keys::measure(&machine, &sizes).await?,
             Number::Recipes => recipes::measure(&machine, &sizes).await?,
+            Number::Growth => growth::measure(&machine, &sizes).await?,
+            Number::Soak => soak::measure(&machine, &sizes).await?,
         };
         let section = section.also("load of the machine before (1 minute)", load, "");
         // Text is printed section by section; the whole takes minutes.

@@ -68,10 +68,30 @@ pub(super) async fn drain_bare(stack: &Stack, jobs: usize) -> anyhow::Result<Dur
     Ok(began.elapsed())
 }
 
-/// From XADD to the return of an XREADGROUP that waited for it, one entry every `every`.
+/// A steady rate: so many entries together, once in so long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) every: Duration,
+    pub(super) together: usize,
+}
+
+impl Pace {
+    /// How many entries come in this time.
+    pub(super) fn count(self, time: Duration) -> anyhow::Result<usize> {
+        let beats = usize::try_from(time.as_millis() / self.every.as_millis().max(1))?;
+        Ok(beats * self.together)
+    }
+
+    /// Entries a second.
+    pub(super) fn rate(self) -> f64 {
+        super::rate(self.together, self.every)
+    }
+}
+
+/// From XADD to the return of an XREADGROUP that waited for it.
 pub(super) async fn delay_bare(
     stack: &Stack,
-    every: Duration,
+    pace: Pace,
     time: Duration,
 ) -> anyhow::Result<Delays> {
     let mut sender = fresh(stack).await?;
@@ -80,10 +100,10 @@ pub(super) async fn delay_bare(
         .group(GROUP, "me")
         .count(COUNT)
         .block(5000);
-    let count = time.as_millis() / every.as_millis().max(1);
+    let count = pace.count(time)?;
     let receiving = async {
         let mut delays = Vec::new();
-        while (delays.len() as u128) < count {
+        while delays.len() < count {
             let reply: StreamReadReply =
                 receiver.xread_options(&[STREAM], &[">"], &options).await?;
             let arrived = nanoseconds();
@@ -95,12 +115,14 @@ pub(super) async fn delay_bare(
         Delays::of(delays)
     };
     let sending = async {
-        let mut beat = tokio::time::interval(every);
-        for _ in 0..count {
+        let mut beat = tokio::time::interval(pace.every);
+        for _ in 0..count / pace.together {
             beat.tick().await;
-            sender
-                .xadd::<_, _, _, _, ()>(STREAM, "*", &[("at", nanoseconds())])
-                .await?;
+            let mut pipe = redis::pipe();
+            for _ in 0..pace.together {
+                pipe.xadd(STREAM, "*", &[("at", nanoseconds())]).ignore();
+            }
+            pipe.query_async::<()>(&mut sender).await?;
         }
         Ok::<_, anyhow::Error>(())
     };

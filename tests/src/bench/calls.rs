@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 
 use super::{
     Sizes,
-    client::run_client,
+    client::{prompt, run_client},
     drain::Watch,
     machine::{ExternalSimulator, Machine, real_worker},
     median, message, process, progress,
@@ -15,6 +15,9 @@ use super::{
 
 /// The provider's latency in N2.
 const LATENCY: Duration = Duration::from_secs(1);
+
+/// The size of large prompts and answers.
+const LARGE: usize = 20_000;
 
 struct Wall {
     bare: f64,
@@ -27,12 +30,14 @@ struct Wall {
 
 pub(super) async fn measure_wall(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
     let calls = sizes.calls;
-    let mut walls = Vec::new();
+    let (mut walls, mut large) = (Vec::new(), Vec::new());
     for run in 1..=sizes.runs {
         progress(&format!("N2: run {run} of {}", sizes.runs));
-        walls.push(wall(machine, calls).await?);
+        walls.push(wall(machine, calls, None).await?);
+        large.push(wall(machine, calls, Some(LARGE)).await?);
     }
     let of = |value: fn(&Wall) -> f64| median(walls.iter().map(value));
+    let of_large = |value: fn(&Wall) -> f64| median(large.iter().map(value));
     let how = format!(
         "{calls} jobs into a ready, idle worker (LONGSHORE_CONCURRENCY={calls}), from the first XADD to the last \
          result; the provider takes {} s; each run just after the bare client's; median of runs: {}",
@@ -45,7 +50,14 @@ pub(super) async fn measure_wall(machine: &Machine, sizes: &Sizes) -> anyhow::Re
                 "wall, over the bare client's",
                 (of(|wall| wall.ours / wall.bare), "x"),
                 Promise::AtMost,
-                1.4,
+                1.15,
+                1.05,
+            ))
+            .finding(Finding::new(
+                "memory, over the bare client's",
+                (of(|wall| wall.ours_mib / wall.bare_mib), "x"),
+                Promise::AtMost,
+                1.5,
                 1.15,
             ))
             .finding(Finding::new(
@@ -62,6 +74,16 @@ pub(super) async fn measure_wall(machine: &Machine, sizes: &Sizes) -> anyhow::Re
                 "MiB",
             )
             .also("wall", of(|wall| wall.ours), "s")
+            .also(
+                "wall, over the bare client's, 20 kB each way",
+                of_large(|wall| wall.ours / wall.bare),
+                "x",
+            )
+            .also(
+                "memory, over the bare client's, 20 kB each way",
+                of_large(|wall| wall.ours_mib / wall.bare_mib),
+                "x",
+            )
             .also("processor time, worker", of(|wall| wall.worker_cpu), "s")
             .also(
                 "processor time, simulator",
@@ -71,13 +93,18 @@ pub(super) async fn measure_wall(machine: &Machine, sizes: &Sizes) -> anyhow::Re
     )
 }
 
-async fn wall(machine: &Machine, calls: usize) -> anyhow::Result<Wall> {
+/// The calls of jobs, or those of large ones.
+async fn wall(machine: &Machine, calls: usize, size: Option<usize>) -> anyhow::Result<Wall> {
     let stack = machine.stack(calls).await?;
     let simulator = ExternalSimulator::start(&stack, LATENCY).await?;
-    let bare = run_client(&stack, &simulator, calls).await?;
+    let bare = run_client(&stack, &simulator, calls, size).await?;
     simulator.reset().await?;
     let mut worker = real_worker(&stack, &simulator).await?;
     let mut watch = Watch::new(&stack).await?;
+    let message = |number| match size {
+        None => message(number),
+        Some(size) => format!(r#"{{"prompt":"{}"}}"#, prompt(number, Some(size))),
+    };
     let messages: Vec<String> = (0..calls).map(message).collect();
     let before = (process::cpu(worker.pid())?, simulator.cpu()?);
     let began = Instant::now();
@@ -119,7 +146,7 @@ pub(super) async fn measure_memory(machine: &Machine, sizes: &Sizes) -> anyhow::
     ));
     let stack = machine.stack(calls).await?;
     let simulator = ExternalSimulator::start(&stack, sizes.held).await?;
-    let bare = run_client(&stack, &simulator, calls).await?;
+    let bare = run_client(&stack, &simulator, calls, None).await?;
     simulator.reset().await?;
     let mut worker = real_worker(&stack, &simulator).await?;
     let mut watch = Watch::new(&stack).await?;
@@ -143,11 +170,14 @@ pub(super) async fn measure_memory(machine: &Machine, sizes: &Sizes) -> anyhow::
         .await?;
     let at_end = process::peak_mib(worker.pid())?;
     expect_calls(&simulator, calls).await?;
+    tokio::time::sleep(sizes.given_back).await;
+    let later = process::resident_mib(worker.pid())?;
 
     let how = format!(
         "{calls} jobs whose provider takes {} s, one worker (LONGSHORE_CONCURRENCY={calls}); its peak of resident \
-         memory when the last call was under way",
-        sizes.held.as_secs()
+         memory when the last call was under way, and what it has {} s after the last job was settled",
+        sizes.held.as_secs(),
+        sizes.given_back.as_secs()
     );
     Ok(Section::new("N7", "calls in flight in one worker", how)
         .finding(Finding::new(
@@ -157,8 +187,23 @@ pub(super) async fn measure_memory(machine: &Machine, sizes: &Sizes) -> anyhow::
             350.0,
             200.0,
         ))
+        .finding(Finding::new(
+            "memory, over the bare client's",
+            (in_flight / bare.peak_mib, "x"),
+            Promise::AtMost,
+            1.5,
+            1.15,
+        ))
+        .finding(Finding::new(
+            "of what the calls took, still held later",
+            ((later - idle).max(0.0) / (at_end - idle).max(1.0), "x"),
+            Promise::AtMost,
+            0.5,
+            0.15,
+        ))
         .raw("bare client (reqwest), memory", bare.peak_mib, "MiB")
         .also("worker memory when idle", idle, "MiB")
+        .also("worker memory later", later, "MiB")
         .also("worker memory, peak, after all were settled", at_end, "MiB")
         .also(
             "from the first XADD until all were in flight",

@@ -18,6 +18,17 @@ pub struct ClientOptions {
     /// The number of calls, all at once.
     #[arg(long)]
     calls: usize,
+    /// The size of each prompt and of its answer, in bytes; without it, a short question.
+    #[arg(long)]
+    size: Option<usize>,
+}
+
+/// The prompt of a call. The simulator answers a large one with a text as large.
+pub(super) fn prompt(number: usize, size: Option<usize>) -> String {
+    match size {
+        None => format!("Question {number}"),
+        Some(size) => format!("[[echo={}]]", "word ".repeat(size / 5)),
+    }
 }
 
 /// The result of the client.
@@ -43,7 +54,7 @@ pub async fn client(options: ClientOptions) -> anyhow::Result<()> {
             .header("idempotency-key", number.to_string())
             .json(&serde_json::json!({
                 "model": "gpt-5-mini",
-                "messages": [{"role": "user", "content": format!("Question {number}")}],
+                "messages": [{"role": "user", "content": prompt(number, options.size)}],
             }));
         calls.spawn(async move { request.send().await?.error_for_status()?.bytes().await });
     }
@@ -62,12 +73,16 @@ pub(super) async fn run_client(
     stack: &Stack,
     simulator: &ExternalSimulator,
     calls: usize,
+    size: Option<usize>,
 ) -> anyhow::Result<ClientReport> {
     let mut command = tokio::process::Command::from(stack.command("longshore-bench")?);
     command
         .arg("client")
         .args(["--url", &simulator.url])
         .args(["--calls", &calls.to_string()]);
+    if let Some(size) = size {
+        command.args(["--size", &size.to_string()]);
+    }
     let output = command.output().await?;
     ensure!(
         output.status.success(),

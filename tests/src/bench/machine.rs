@@ -7,12 +7,16 @@ use std::{
     time::Duration,
 };
 
+use anyhow::ensure;
 use longshore_local::{ChildProcess, LocalPostgres, PostgresOptions, free_port};
 use longshore_simulator::Stats;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::stack::{Options, Stack, create_database, eventually, toolbox};
+use crate::stack::{Options, Stack, create_database, eventually, toolbox, within};
+
+/// The longest time until the jobs of one measurement are recorded.
+const RECORDED: Duration = Duration::from_mins(5);
 
 /// A running Postgres for all measurements.
 pub(super) struct Machine {
@@ -82,6 +86,16 @@ pub(super) async fn recorded_jobs(stack: &Stack) -> anyhow::Result<u64> {
         .fetch_one(&mut connection)
         .await?;
     Ok(count.try_into()?)
+}
+
+/// Waits until the table of jobs has this many rows.
+pub(super) async fn until_recorded(stack: &Stack, jobs: usize) -> anyhow::Result<()> {
+    within(RECORDED, "all jobs are recorded", || async {
+        let rows = recorded_jobs(stack).await?;
+        ensure!(rows == u64::try_from(jobs)?, "{rows} of {jobs}");
+        Ok(())
+    })
+    .await
 }
 
 /// Starts the no-op worker of this program.

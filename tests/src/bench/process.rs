@@ -13,12 +13,21 @@ const TICKS_A_SECOND: u64 = 100;
 
 /// The most memory that a process used so far, in MiB.
 pub(super) fn peak_mib(pid: u32) -> anyhow::Result<f64> {
+    memory_mib(pid, "VmHWM:")
+}
+
+/// The memory that a process uses now, in MiB.
+pub(super) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    memory_mib(pid, "VmRSS:")
+}
+
+fn memory_mib(pid: u32, field: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib: u64 = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|value| value.trim().strip_suffix(" kB"))
-        .context("a process without VmHWM")?
+        .with_context(|| format!("a process without {field}"))?
         .trim()
         .parse()?;
     Ok(super::figure(kib) / 1024.0)

@@ -29,7 +29,7 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct Measure {
-    /// Measure only these.
+    /// Measure only these. Without it, all but the soak.
     #[arg(
         long,
         value_delimiter = ',',
