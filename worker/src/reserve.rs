@@ -109,22 +109,8 @@ async fn within_budgets(
         _ => None,
     });
     let left = Usd::from_nanos(remaining.min()?);
-    let Query {
-        queue,
-        envelope,
-        policy,
-        ..
-    } = query;
     let step = drafts.checkpoint.step.as_deref();
-    let limited = Estimate::new(
-        queue,
-        envelope,
-        candidate,
-        step,
-        Some(left),
-        policy,
-        drafts.now,
-    );
+    let limited = Estimate::new(query, candidate, step, Some(left), drafts.now);
     (limited.answer.cost <= left && limited.answer.cost < estimate.answer.cost).then_some(limited)
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod estimate;
 pub(crate) mod pauses;
 pub(crate) mod policy;
 
-use longshore_policy::routing::{Candidate, Decision};
+use longshore_policy::routing::{Candidate, Decision, PromptTokens};
 use longshore_protocol::{
     call::ErrorClass,
     chain::{ModelName, Models},
@@ -32,13 +32,13 @@ pub(crate) struct Availability {
     pub(crate) clock: Clock,
 }
 
-/// Who may answer the job. A job that exceeded a context window goes to models with larger ones.
+/// Who may answer the job, whose prompt has this length. A job that exceeded a context window goes to models with larger ones.
 pub(crate) fn decide<'a>(
     job: &Job,
     envelope: &Envelope,
+    mut prompt: PromptTokens,
     policy: &'a Policy,
 ) -> Result<Decision<'a>, Discard> {
-    let mut prompt = policy.router.measure(envelope);
     let (exceeded_window, failed_tier) = {
         let progress = job.progress();
         (progress.checkpoint.outgrew, progress.checkpoint.above)
@@ -104,6 +104,7 @@ pub(crate) fn several(
 pub(crate) fn escalate<'a>(
     job: &Job,
     envelope: &Envelope,
+    prompt: PromptTokens,
     decision: &Decision<'a>,
     policy: &'a Policy,
 ) -> Option<Decision<'a>> {
@@ -117,7 +118,6 @@ pub(crate) fn escalate<'a>(
         return None;
     }
     let failed = decision.tier()?;
-    let prompt = policy.router.measure(envelope);
     let mut higher = policy.router.escalate(envelope, prompt, failed)?;
     if let Some(authors) = &progress.authors {
         higher = without_authors(higher, authors)?;

@@ -64,7 +64,9 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
     let _alone = alone_if_suspect(job, context).await;
     let policy = &*context.policy();
     let retry_policy = retry::retry_policy(&policy.config, &admitted).or_dispose()?;
-    let mut decision = route::decide(job, &admitted, policy).or_dispose()?;
+    // A long prompt is counted once, not for each decision and each attempt.
+    let length = policy.router.measure(&admitted);
+    let mut decision = route::decide(job, &admitted, length, policy).or_dispose()?;
     let authors = job.progress().authors.clone();
     if let Some(toolbox) = &toolbox {
         Box::pin(toolbox.resume(job, context)).await?;
@@ -84,9 +86,15 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
         if toolbox.is_some() {
             tools::prefer_last(job, &mut decision);
         }
+        let is_as_admitted = Arc::ptr_eq(&envelope, &admitted);
         let query = Query {
             queue: &job.delivery.queue,
             envelope: &envelope,
+            length: if is_as_admitted {
+                length
+            } else {
+                policy.router.measure(&envelope)
+            },
             decision: &decision,
             authors: authors.as_deref(),
             policy,
@@ -135,10 +143,10 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
             }
             NextRound::OtherCandidate => {}
             NextRound::LargerWindow => {
-                decision = route::decide(job, &admitted, policy).or_dispose()?;
+                decision = route::decide(job, &admitted, length, policy).or_dispose()?;
             }
             NextRound::Escalate(discard) => {
-                let higher = route::escalate(job, &admitted, &decision, policy);
+                let higher = route::escalate(job, &admitted, length, &decision, policy);
                 decision = higher.ok_or(discard).or_dispose()?;
             }
         }

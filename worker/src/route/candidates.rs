@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use longshore_policy::{
     cost::CostCap,
     pause::PausedLane,
-    routing::{Candidate, Decision},
+    routing::{Candidate, Decision, PromptTokens},
 };
 use longshore_protocol::{
     call::ErrorClass, checkpoint::Checkpoint, envelope::Envelope, event::SkippedRecord,
@@ -36,6 +36,8 @@ pub(crate) struct Query<'q, 'a> {
     /// The job's queue.
     pub(crate) queue: &'q QueueName,
     pub(crate) envelope: &'q Envelope,
+    /// The length of its prompt.
+    pub(crate) length: PromptTokens,
     pub(crate) decision: &'q Decision<'a>,
     /// Who may not answer; the decision has none of them.
     pub(crate) authors: Option<&'q Authors>,
@@ -185,7 +187,6 @@ impl<'a> Selection<'a> {
         checkpoint: &Checkpoint,
     ) {
         let Query {
-            queue,
             envelope,
             policy,
             availability,
@@ -196,7 +197,7 @@ impl<'a> Selection<'a> {
         let step = checkpoint.step.as_deref();
         let cap = CostCap::for_job(envelope, &policy.config.routing);
         let left = cap.map(|cap| cap.left(checkpoint.cost));
-        let estimate = Estimate::new(queue, envelope, &candidate, step, left, policy, now);
+        let estimate = Estimate::new(query, &candidate, step, left, now);
         if let Some(cap) = cap {
             let possible = checkpoint.cost + estimate.answer.cost;
             if possible > cap.amount {
@@ -253,8 +254,8 @@ impl<'a> Selection<'a> {
 
     /// Considers the free models that are not on the job's route.
     async fn consider_free(&mut self, query: Query<'_, 'a>, checkpoint: &Checkpoint) {
-        let prompt = query.policy.router.measure(query.envelope);
-        for candidate in query.policy.router.free(query.envelope, prompt) {
+        let free = query.policy.router.free(query.envelope, query.length);
+        for candidate in free {
             let platform = &candidate.provider.name;
             let mut routed = query.decision.candidates.iter();
             let may_answer = query

@@ -8,9 +8,9 @@ use longshore_policy::{
     routing::Candidate,
     tokens,
 };
-use longshore_protocol::{chain::StepRef, envelope::Envelope, id::QueueName, money::Usd};
+use longshore_protocol::{chain::StepRef, money::Usd};
 
-use super::policy::Policy;
+use super::candidates::Query;
 use crate::disposition::Discard;
 
 /// Why a job is given up that would exceed a budget or its cost cap.
@@ -32,14 +32,19 @@ pub(crate) struct Estimate {
 impl Estimate {
     /// With `left`, the answer is limited to what that allows, if it allows enough.
     pub(crate) fn new(
-        queue: &QueueName,
-        envelope: &Envelope,
+        query: Query<'_, '_>,
         candidate: &Candidate<'_>,
         step: Option<&StepRef>,
         left: Option<Usd>,
-        policy: &Policy,
         now: DateTime<Utc>,
     ) -> Self {
+        let Query {
+            queue,
+            envelope,
+            length,
+            policy,
+            ..
+        } = query;
         let model = candidate.model;
         let prompt = tokens::Prompt::of(envelope).upper_bound(model);
         let limits = AnswerLimits {
@@ -55,7 +60,7 @@ impl Estimate {
             .unwrap_or(tokens::TYPICAL_ANSWER)
             .min(answer.tokens);
         let costs = CallBound {
-            tokens: policy.router.measure(envelope).upper_bound + u64::from(typical_answer),
+            tokens: length.upper_bound + u64::from(typical_answer),
             upper_bound: answer.cost,
         };
         let mut amounts = policy.meters.amounts(
