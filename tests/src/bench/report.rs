@@ -155,6 +155,8 @@ pub(super) fn number(value: f64) -> String {
         out.push(digit);
     }
     match rest.trim_end_matches('0') {
+        // A figure just below it.
+        "" if out == "-0" => "0".to_owned(),
         "" => out,
         rest => out + "." + rest,
     }
