@@ -19,7 +19,8 @@ if redis.call('HDEL', key .. ':running', name) == 0 then return 'gone' end
 redis.call('HSET', key, 't:' .. name, count)
 local record = step_record(key, name)
 if record and record[6] == '1' then redis.call('HSET', key, 'e:' .. name, record[4]) end
-if count == 0 then end_step(id, name, 'completed', nil, record) end
+-- A step that runs again after a failure may have ended before.
+if count == 0 then end_step(id, name, 'completed', redis.call('HGET', key, 's:' .. name), record) end
 put_items(key, FIRST)
 for i = 0, count - 1 do redis.call('RPUSH', key .. ':ready', name .. '/' .. i) end
 return proceed(id) and 'more' or 'ok'

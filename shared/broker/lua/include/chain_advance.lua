@@ -17,8 +17,8 @@ local function stop_if_fail_fast(id)
   if m[1] == '1' and (m[2] == 'running' or m[2] == 'open') then stop_chain(id, 'failed') end
 end
 
--- Ends a step whose items have all ended: its dependents wait for one step less. `before` is how it had ended, or nil:
--- then the second call only replaces its outcome.
+-- Ends a step whose items have all ended: its dependents wait for one step less. `before` is how it had ended (nil
+-- or false = not yet): the second call for a step only replaces its outcome.
 local function end_step(id, name, outcome, before, record)
   local key = chain_key(id)
   redis.call('HSET', key, 's:' .. name, outcome)

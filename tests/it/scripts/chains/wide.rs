@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU32;
 
-use longshore_broker::{Fence, SpawnedJob, StepOutcome};
-use longshore_protocol::checkpoint::Checkpoint;
+use longshore_broker::{ChainRetried, DeliveredEntry, Fence, SpawnedJob, StepOutcome};
+use longshore_protocol::{chain::OnFailure, checkpoint::Checkpoint};
 
 use super::{Plan, WELL, memory, name, step_of};
 use crate::scripts::fixture::Fixture;
@@ -57,6 +57,42 @@ async fn a_step_fans_out_into_more_items_than_one_call_takes() {
         assert_eq!(ran, expected);
         assert_eq!(fixture.chain_state(&plan.id).await, "completed");
     }
+}
+
+/// The step had failed, so its dependents wait for it no longer; they must not count its second end.
+#[tokio::test]
+async fn a_retried_step_without_items_ends_only_once_for_its_dependents() {
+    let fixture = Fixture::new().await;
+    let plan = Plan::new("again")
+        .step("each", &[], None, |step| {
+            step.on_failure = OnFailure::Continue
+        })
+        .plain("other", &[])
+        .plain("after", &["each", "other"]);
+    let _started = fixture.begin_chain(&plan).await;
+    for delivered in fixture.read("w", 100).await {
+        let _held = fixture.end_step(&delivered, StepOutcome::Failed).await;
+    }
+    assert_eq!(fixture.chain_state(&plan.id).await, "failed");
+    let chains = fixture.broker.chains();
+    assert_eq!(
+        chains.retry(&plan.id, &[]).await.unwrap(),
+        ChainRetried::Again(2)
+    );
+    let retried = fixture.read("w", 100).await;
+    let find = |step: &str| {
+        let is_it = |one: &&DeliveredEntry| step_of(one).name == name(step);
+        retried.iter().find(is_it).unwrap()
+    };
+    let step = name("each");
+    let expanded = chains.expand_step(&find("each").delivery, &plan.id, &step, &[]);
+    assert_eq!(expanded.await.unwrap(), Fence::Held);
+    assert!(fixture.read("w", 100).await.is_empty(), "`after` began");
+    let _held = fixture
+        .end_step(find("other"), StepOutcome::Completed)
+        .await;
+    assert_eq!(fixture.run_all(WELL).await, ["after"]);
+    assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }
 
 /// The reply to the fan-out was lost, and the worker repeats it when the items, or the whole chain, have ended.
