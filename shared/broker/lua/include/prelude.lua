@@ -14,7 +14,10 @@ local NS = ARGV[1]
 -- that would leave half a step. A key that never exists shows it before the first write.
 local probe = redis.pcall('EXISTS', NS .. ':moving')
 if type(probe) == 'table' then
-  if string.find(probe.err, 'ACL failure', 1, true) then return probe end
+  -- Redis before 7.2 says "The user executing the script can't …".
+  for _, words in ipairs({'ACL failure', 'The user executing the script'}) do
+    if string.find(probe.err, words, 1, true) then return probe end
+  end
   return redis.error_reply('TRYAGAIN the slot of the namespace is being moved')
 end
 
