@@ -7,8 +7,8 @@
 -- Writes   `{ns}:chains:prepared:ENTRY_ID`
 -- Repeat   safe: writes the same; once the chain has started, the entry is no longer the worker's ('gone')
 -- Bound    one command (the caller sends at most 500 steps)
-local FIRST, ARITY = 6, 8
+local FIRST = 6
 if owner_of(KEYS[1], ARGV[2]) ~= ARGV[3] then return 'gone' end
-redis.call('HSET', ARGV[4], unpack(pack_steps(FIRST, ARITY)))
+put_steps(ARGV[4], FIRST)
 redis.call('EXPIRE', ARGV[4], ARGV[5])
 return 'ok'

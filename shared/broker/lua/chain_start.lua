@@ -16,7 +16,7 @@
 -- Writes   `{ns}:chain:ID…`, `{ns}:chains`, stream, checkpoints, crashes, events; of a duplicate also the reply
 -- Repeat   safe: the entry is no longer the worker's ('gone'), or the chain is known ('duplicate')
 -- Bound    one command a step that waits, chain_dispatch.lua's, 10 old chains
-local FIRST, ARITY = 23, 8
+local FIRST = 23
 local queue, entry, worker, id, hash, prepared = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local retention, results, reply, drop_event, inputs = ARGV[12], ARGV[13], ARGV[14], ARGV[18], ARGV[22]
 if owner_of(KEYS[1], entry) ~= worker then return 'gone' end
@@ -44,7 +44,7 @@ if prepared ~= '' then
   redis.call('RENAME', prepared, key .. ':steps')
   redis.call('PERSIST', key .. ':steps')
 end
-redis.call('HSET', key .. ':steps', unpack(pack_steps(FIRST, ARITY)))
+put_steps(key .. ':steps', FIRST)
 redis.call('SET', key .. ':doc', ARGV[8])
 if inputs ~= '' then
   redis.call('HSET', key, 'recipe', '1')

@@ -16,7 +16,7 @@
 -- The contexts of a recipe's chain also have INPUTS: what the recipe knows of its job.
 --
 -- Needs     events
--- Provides  CHAIN_PARTS, INPUTS, SPENT, chain_key, step_name, step_record, pack_steps, pack_item, put_item, put_items,
+-- Provides  CHAIN_PARTS, INPUTS, SPENT, chain_key, step_name, step_record, put_steps, pack_item, put_item, put_items,
 --           spent_counts, add_counts, emit_chain, expire_chain_cap, keep_chain_cap
 
 -- All keys of a chain, as suffixes of chain_key.
@@ -50,14 +50,15 @@ local function step_record(key, name)
   return packed and cmsgpack.unpack(packed)
 end
 
--- Name and packed record in turn of the steps in ARGV from `first`, each of `arity` arguments.
-local function pack_steps(first, arity)
+-- Stores the steps in ARGV from `first`, each its name and the values of its record, under the key `steps`.
+local function put_steps(steps, first)
+  local ARITY = 8
   local packed = {}
-  for at = first, #ARGV, arity do
+  for at = first, #ARGV, ARITY do
     packed[#packed + 1] = ARGV[at]
-    packed[#packed + 1] = cmsgpack.pack({unpack(ARGV, at + 1, at + arity - 1)})
+    packed[#packed + 1] = cmsgpack.pack({unpack(ARGV, at + 1, at + ARITY - 1)})
   end
-  return packed
+  redis.call('HSET', steps, unpack(packed))
 end
 
 -- An item: its checkpoint, its message (nil = that of its step), its job's id (nil = `CHAIN/INSTANCE`).

@@ -244,7 +244,7 @@ impl Chains<'_> {
         Ok(Fence::Held)
     }
 
-    /// Adds the arguments of steps, as `pack_steps` of `lua/include/chains.lua` reads them.
+    /// Adds the arguments of steps, as `put_steps` of `lua/include/chains.lua` reads them.
     fn add_steps(
         self,
         call: &mut ScriptInvocation<'_>,

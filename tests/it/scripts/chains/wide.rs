@@ -65,7 +65,7 @@ async fn a_retried_step_without_items_ends_only_once_for_its_dependents() {
     let fixture = Fixture::new().await;
     let plan = Plan::new("again")
         .step("each", &[], None, |step| {
-            step.on_failure = OnFailure::Continue
+            step.on_failure = OnFailure::Continue;
         })
         .plain("other", &[])
         .plain("after", &["each", "other"]);
