@@ -261,6 +261,11 @@ fn rate(count: impl TryInto<u64>, time: Duration) -> f64 {
     figure(count) / time.as_secs_f64()
 }
 
+/// The share of one job in this time, in microseconds.
+fn micros_each(time: Duration, jobs: usize) -> f64 {
+    time.as_secs_f64() * 1e6 / figure(jobs)
+}
+
 /// A job as a producer writes it: about a hundred bytes.
 fn message(number: usize) -> String {
     format!(

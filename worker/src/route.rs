@@ -32,7 +32,8 @@ pub(crate) struct Availability {
     pub(crate) clock: Clock,
 }
 
-/// Who may answer the job, whose prompt has this length. A job that exceeded a context window goes to models with larger ones.
+/// Who may answer the job, whose prompt has this length. A job that exceeded a context window goes to models with
+/// larger ones.
 pub(crate) fn decide<'a>(
     job: &Job,
     envelope: &Envelope,

@@ -10,9 +10,8 @@ use longshore_protocol::id::QueueName;
 use super::{
     Sizes,
     drain::drain,
-    figure,
     machine::{Machine, noop_worker, until_recorded},
-    message, process, progress,
+    message, micros_each, process, progress,
     report::{Finding, Promise, Section},
     throughput::CONCURRENCY,
 };
@@ -115,7 +114,7 @@ async fn queued(machine: &Machine, jobs: usize) -> anyhow::Result<Pair> {
         let worker = noop_worker(&stack, None)?;
         let drained = drain(&stack, worker, machine.postgres_pid(), jobs).await?;
         let used: Duration = drained.cpu.iter().sum();
-        *cost = each(used, jobs);
+        *cost = micros_each(used, jobs);
     }
     Ok(Pair {
         of: "queued jobs",
@@ -160,7 +159,7 @@ async fn run(
     let before = used()?;
     enqueue(&stack, messages, message_of).await?;
     until_recorded(&stack, WARM_UP + jobs).await?;
-    let cost = each(used()?.saturating_sub(before), jobs);
+    let cost = micros_each(used()?.saturating_sub(before), jobs);
     worker.stop(Duration::from_secs(10)).await?;
     Ok(cost)
 }
@@ -181,11 +180,6 @@ async fn enqueue(
         let () = pipe.query_async(&mut connection).await?;
     }
     Ok(())
-}
-
-/// A job's share, in microseconds.
-fn each(used: Duration, jobs: usize) -> f64 {
-    used.as_secs_f64() * 1e6 / figure(jobs)
 }
 
 fn plain(number: usize) -> Message {

@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Sizes, bare,
-    drain::Watch,
-    figure,
+    Sizes, bare, figure,
     machine::{ExternalSimulator, Machine, real_worker, until_recorded},
     message, process, progress,
     report::{Finding, Promise, Section},
@@ -83,8 +81,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
             samples.push(Sample { minutes, mib });
         }
     }
-    let mut watch = Watch::new(&stack).await?;
-    let left = watch.sample().await?.queued;
+    let left = stack.depth().await?;
     until_recorded(&stack, WARM_UP + sent).await?;
     let after = until_idle(&stack, idle).await?;
     worker.stop(Duration::from_secs(10)).await?;
@@ -99,7 +96,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     );
     Ok(section(how, &samples, idle, after).also(
         "jobs left in the queue at the end",
-        figure(left),
+        figure(left.available + left.running),
         "",
     ))
 }

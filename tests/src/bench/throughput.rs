@@ -7,9 +7,8 @@ use anyhow::ensure;
 use super::{
     Sizes, bare,
     drain::{Drained, drain},
-    figure,
     machine::{Machine, noop_worker, recorded_jobs},
-    median, message, progress, rate,
+    median, message, micros_each, progress, rate,
     report::{Finding, Promise, Section},
 };
 
@@ -71,7 +70,7 @@ pub(super) fn processor_time(
 ) -> Section {
     for (index, who) in ["worker", "Redis", "Postgres"].into_iter().enumerate() {
         let used = runs.iter().filter_map(|run| run.cpu.get(index));
-        let each = median(used.map(|time| time.as_secs_f64() * 1e6 / figure(jobs)));
+        let each = median(used.map(|time| micros_each(*time, jobs)));
         section = section.also(format!("processor time {job}, {who}"), each, "µs");
     }
     section

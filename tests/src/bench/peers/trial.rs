@@ -19,9 +19,9 @@ use super::{
 use crate::{
     bench::{
         drain::Watch,
-        figure,
         journal::{Journal, nanoseconds},
         machine::{ExternalSimulator, Machine, noop_worker, spawn_real_worker},
+        micros_each,
         noop::stamped_message,
         process::{self, Others, Usage},
         throughput::CONCURRENCY,
@@ -314,7 +314,7 @@ impl<'m> Trial<'m> {
     pub(super) fn costs(&self) -> anyhow::Result<[Option<f64>; 3]> {
         let usage = self.usage()?;
         let servers = self.servers()?.saturating_sub(self.servers_before);
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / figure(self.jobs);
+        let each = |time: Duration| micros_each(time, self.jobs);
         Ok([each(usage.cpu), each(servers), usage.peak_mib].map(Some))
     }
 
