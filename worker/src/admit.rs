@@ -17,13 +17,14 @@ use crate::{
     trace::Traced,
 };
 
-/// The envelope of a job that may run now.
+/// The envelope of a job that may run now. What few jobs need is boxed, because every job holds memory for the largest
+/// branch.
 pub(crate) async fn admit(job: &Job, context: &Context) -> Stage<Arc<Envelope>> {
     message::refuse_forged(job)?;
     checks::check_unbegun(job)?;
     encrypted::refuse_unopened(job)?;
     if let Some(document) = chain_text(&job.message, &context.policy().config.limits) {
-        return ControlFlow::Break(chain::start(job, document, context).await);
+        return ControlFlow::Break(Box::pin(chain::start(job, document, context)).await);
     }
     let Parsed {
         mut envelope,
@@ -57,8 +58,15 @@ pub(crate) async fn admit(job: &Job, context: &Context) -> Stage<Arc<Envelope>> 
     };
     if !is_admitted {
         if envelope.id.is_some() || envelope.unique.is_some() {
-            identity::claim_identity(job, &envelope, hash.as_ref(), step.as_deref(), context)
-                .await?;
+            let step = step.as_deref();
+            Box::pin(identity::claim_identity(
+                job,
+                &envelope,
+                hash.as_ref(),
+                step,
+                context,
+            ))
+            .await?;
         }
         job.progress().checkpoint.admitted = true;
     }
@@ -72,7 +80,7 @@ pub(crate) async fn admit(job: &Job, context: &Context) -> Stage<Arc<Envelope>> 
     let Some(step) = step else {
         return ControlFlow::Continue(envelope);
     };
-    let Some(rendered) = chain::prepare(job, &step, &envelope, context).await? else {
+    let Some(rendered) = Box::pin(chain::prepare(job, &step, &envelope, context)).await? else {
         return ControlFlow::Continue(envelope);
     };
     let rendered = Arc::new(rendered);

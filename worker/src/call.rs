@@ -235,10 +235,13 @@ async fn report<'a>(
             ControlFlow::Continue(Called::Answered(answer))
         }
         Some(Err(error)) => {
-            account_holds
-                .hold_after_failure(provider, &error, broker, now)
-                .await;
-            let circuit_is_open = permit.failed(&error).await;
+            let circuit_is_open = Box::pin(async {
+                account_holds
+                    .hold_after_failure(provider, &error, broker, now)
+                    .await;
+                permit.failed(&error).await
+            })
+            .await;
             ControlFlow::Continue(Called::Failed(FailedCall {
                 candidate,
                 error,

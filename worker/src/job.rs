@@ -55,9 +55,9 @@ pub(crate) struct Progress {
     /// What is to be said of the last call, such as what it went without.
     pub(crate) remarks: Vec<String>,
     /// The attempt that is journalled and not yet recorded.
-    pub(crate) open_attempt: Option<AttemptRecord>,
+    pub(crate) open_attempt: Option<Box<AttemptRecord>>,
     /// The attempt that the current step records, without its routing decision.
-    unacknowledged: Option<AttemptRecord>,
+    unacknowledged: Option<Box<AttemptRecord>>,
     /// The journaled attempt that was given up before its call. It is not recorded, but its reservation is
     /// returned under its id.
     pub(crate) withdrawn: Option<AttemptId>,
@@ -157,18 +157,16 @@ impl Job {
 
     /// Closes the open attempt. The step that records it keeps it until Redis acknowledges the step:
     /// [`Progress::keep_until_acknowledged`], [`acknowledge`](Self::acknowledge).
-    pub(crate) fn close_attempt(&self) -> Option<AttemptRecord> {
+    pub(crate) fn close_attempt(&self) -> Option<Box<AttemptRecord>> {
         self.progress().close_attempt()
     }
 
     /// Remembers the attempt that was closed, in case Redis loses the step that it has acknowledged.
     pub(crate) fn acknowledge(&self, fence: Fence, context: &Context) {
         let attempt = self.progress().unacknowledged.take();
-        if let Some(attempt) = attempt {
-            context.recent_attempts.remember(AttemptRecord {
-                duplicate: fence == Fence::Lost,
-                ..attempt
-            });
+        if let Some(mut attempt) = attempt {
+            attempt.duplicate = fence == Fence::Lost;
+            context.recent_attempts.remember(attempt);
         }
     }
 }
@@ -202,12 +200,10 @@ impl Progress {
 
     /// Keeps the attempt that the event of a step records, if it records one, with the labels of its job.
     pub(crate) fn keep_until_acknowledged(&mut self, event: Event) {
-        if let Some(attempt) = event.into_labelled_attempt() {
-            self.unacknowledged = Some(AttemptRecord {
-                // By far the largest part.
-                decision: None,
-                ..attempt
-            });
+        if let Some(mut attempt) = event.into_labelled_attempt() {
+            // By far the largest part.
+            attempt.decision = None;
+            self.unacknowledged = Some(attempt);
         }
     }
 
@@ -231,7 +227,7 @@ impl Progress {
     }
 
     /// Closes the open attempt and adds its usage, cost and failure to the checkpoint.
-    fn close_attempt(&mut self) -> Option<AttemptRecord> {
+    fn close_attempt(&mut self) -> Option<Box<AttemptRecord>> {
         let attempt = self.open_attempt.take()?;
         self.checkpoint.usage = self.checkpoint.usage + attempt.usage;
         self.checkpoint.cost = self.checkpoint.cost + attempt.cost_usd.unwrap_or(Usd::ZERO);

@@ -37,7 +37,7 @@ pub(crate) struct ReservedAttempt<'a> {
 }
 
 /// Reserves an attempt on the chosen candidate or, if limits have no capacity for that, on the first
-/// candidate of all that have it.
+/// candidate of all that have it. That branch is boxed, because most jobs do not take it.
 pub(crate) async fn reserve<'a>(
     job: &Job,
     query: Query<'_, 'a>,
@@ -51,7 +51,7 @@ pub(crate) async fn reserve<'a>(
     let mut draft = drafts.draft(&first, decision.as_ref());
     let mut begun = begin(job, &first, &draft, &drafts, context).await;
     if begun == Begun::Full
-        && let Some(estimate) = within_budgets(&first, query, &drafts, context).await
+        && let Some(estimate) = Box::pin(within_budgets(&first, query, &drafts, context)).await
     {
         first.estimate = estimate;
         draft = drafts.draft(&first, decision.as_ref());
@@ -78,8 +78,11 @@ pub(crate) async fn reserve<'a>(
         Begun::Full => {
             // If its permit is for a probe, another caller may make it.
             drop(first);
-            let all = select_all(query, &drafts.checkpoint).await;
-            reserve_any(all, query, &drafts, context).await
+            Box::pin(async {
+                let all = select_all(query, &drafts.checkpoint).await;
+                reserve_any(all, query, &drafts, context).await
+            })
+            .await
         }
     }
 }
@@ -255,7 +258,7 @@ async fn reserve_any<'a>(
 /// Opens the journalled attempt in the job's progress, and logs it.
 fn open_attempt(
     job: &Job,
-    mut record: AttemptRecord,
+    mut record: Box<AttemptRecord>,
     turn: Turn,
     has_reserved: bool,
     context: &Context,

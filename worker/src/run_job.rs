@@ -105,7 +105,14 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
         StageSpan::end(routing);
         let next = match selected {
             Ok(chosen) => {
-                if retry::record_open_attempt(job, context.clock.now(), context).await? {
+                let follows_attempt = job.progress().open_attempt.is_some();
+                if follows_attempt {
+                    Box::pin(retry::record_open_attempt(
+                        job,
+                        context.clock.now(),
+                        context,
+                    ))
+                    .await?;
                     checkpoint = job.progress().checkpoint.clone();
                 }
                 let reserving = StageSpan::begin("reserve", job, context);
@@ -139,7 +146,14 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
         match next {
             NextRound::After(wait, waits_for) => {
                 let wait = (wait, waits_for);
-                retry::wait_in_place(job, &admitted, wait, &retry_policy, context).await?;
+                Box::pin(retry::wait_in_place(
+                    job,
+                    &admitted,
+                    wait,
+                    &retry_policy,
+                    context,
+                ))
+                .await?;
             }
             NextRound::OtherCandidate => {}
             NextRound::LargerWindow => {

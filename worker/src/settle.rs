@@ -36,7 +36,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
         Disposition::Gone => return,
         Disposition::HandedBack => Box::pin(hand_back(job, attempt, context)).await,
         Disposition::Parked { due, waits_for } => {
-            match park::park_until(job, attempt.as_ref(), due, waits_for, context).await {
+            match park::park_until(job, attempt.as_deref(), due, waits_for, context).await {
                 Parked::Yes => {
                     let cause = Cause::Time(waits_for);
                     context.log.parked(&job.progress(), cause, Some(due));
@@ -48,7 +48,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
             }
         }
         Disposition::Paused(lane) => {
-            match park::park_paused(job, attempt.as_ref(), &lane, context).await {
+            match park::park_paused(job, attempt.as_deref(), &lane, context).await {
                 Parked::Yes => {
                     let cause = Cause::Paused(lane.as_str());
                     context.log.parked(&job.progress(), cause, None);
@@ -100,13 +100,17 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
     }
 }
 
-async fn cancel_on_request(job: &Job, attempt: Option<AttemptRecord>, context: &Context) -> Fence {
+async fn cancel_on_request(
+    job: &Job,
+    attempt: Option<Box<AttemptRecord>>,
+    context: &Context,
+) -> Fence {
     cancel(job, attempt, "cancelled", "cancelled on request", context).await
 }
 
 async fn cancel(
     job: &Job,
-    attempt: Option<AttemptRecord>,
+    attempt: Option<Box<AttemptRecord>>,
     reason: &str,
     error: &str,
     context: &Context,
@@ -132,20 +136,17 @@ async fn cancel(
 }
 
 /// Returns the job to its queue, for another worker to run at once.
-async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context) -> Fence {
+async fn hand_back(job: &Job, attempt: Option<Box<AttemptRecord>>, context: &Context) -> Fence {
     let (attempt_id, event, checkpoint, consumed) = {
         let mut progress = job.progress();
-        let attempt_id = progress.ending_attempt(attempt.as_ref());
+        let attempt_id = progress.ending_attempt(attempt.as_deref());
         let checkpoint = if progress.is_in_redis {
             serialize(&progress.checkpoint, context.broker.keyring())
         } else {
             None
         };
-        let event = attempt.and_then(|attempt| {
-            let attempt = AttemptRecord {
-                labels: Some(progress.labels(&job.delivery)),
-                ..attempt
-            };
+        let event = attempt.and_then(|mut attempt| {
+            attempt.labels = Some(progress.labels(&job.delivery));
             let event = serialize_attempt(&attempt, context.broker.keyring());
             progress.keep_until_acknowledged(Event {
                 attempt: Some(attempt),

@@ -168,7 +168,7 @@ fn outcome(ended: &Result<Exit, CommandError>, affected: u64) -> (ActOutcome, Op
 
 async fn report(broker: &Broker, record: &AuditRecord) -> Result<(), CommandError> {
     let event = Event {
-        audit: Some(record.clone()),
+        audit: Some(Box::new(record.clone())),
         ..Event::default()
     };
     let event = Serialized::new(&event).map_err(|error| CommandError::Input(error.to_string()))?;

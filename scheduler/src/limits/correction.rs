@@ -75,7 +75,7 @@ pub(super) async fn calls_in_flight(
             let labels = attempt.labels.take()?;
             (attempt.started_at < before).then_some(CallInFlight {
                 journaled,
-                attempt,
+                attempt: *attempt,
                 labels,
             })
         }));

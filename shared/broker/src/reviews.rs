@@ -156,7 +156,7 @@ impl Reviews<'_> {
         decision: &Decision,
     ) -> Result<Decided, BrokerError> {
         let event = Event {
-            review: Some(ReviewRecord::ended(review.clone(), decision)),
+            review: Some(Box::new(ReviewRecord::ended(review.clone(), decision))),
             ..Event::default()
         };
         let mut call = scripts::REVIEW_DECIDE.key(self.broker.keys().reviews());

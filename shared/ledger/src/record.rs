@@ -123,19 +123,19 @@ impl<'a> Rows<'a> {
                 .entry(quotas::alert_key(record))
                 .or_insert(record);
         }
-        if let Some(ChainEvent { record, .. }) = &event.chain {
+        if let Some(ChainEvent { record, .. }) = event.chain.as_deref() {
             let chain = ChainWrite::new(id, record);
             keep_better(&mut self.chains, &record.chain_id, chain, |old, new| {
                 old.version.cmp(&new.version)
             });
         }
-        if let Some(record) = &event.audit {
+        if let Some(record) = event.audit.as_deref() {
             let has_ended = |record: &AuditRecord| record.outcome != ActOutcome::Begun;
             keep_better(&mut self.acts, record.act_id, record, |old, new| {
                 has_ended(old).cmp(&has_ended(new))
             });
         }
-        if let Some(record) = &event.review {
+        if let Some(record) = event.review.as_deref() {
             let has_ended = |record: &ReviewRecord| record.state != ReviewState::Awaiting;
             let key = (&record.review.id, record.review.asked_at);
             keep_better(&mut self.reviews, key, record, |old, new| {

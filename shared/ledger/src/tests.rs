@@ -63,18 +63,24 @@ async fn a_recorded_job_is_read_back() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let mut whole = event(job("a", 3, JobState::Discarded));
-    whole.attempt = Some(attempt("a", 1, AttemptOutcome::Failed));
-    whole.dead = Some(dead("a"));
-    whole.dropped = Some(dropped("9-9", "a"));
+    whole.attempt = Some(Box::new(attempt("a", 1, AttemptOutcome::Failed)));
+    whole.dead = Some(Box::new(dead("a")));
+    whole.dropped = Some(Box::new(dropped("9-9", "a")));
     ledger.record(&[(version(3), whole.clone())]).await.unwrap();
 
     let read = ledger.job(&id("a")).await.unwrap().unwrap();
-    assert_eq!(Some(read.row.job), whole.job);
+    assert_eq!(Some(&read.row.job), whole.job.as_deref());
     assert_eq!(read.row.cost_usd, "0.000001".parse().unwrap());
-    assert_eq!(read.history, Vec::from_iter(whole.attempt));
-    assert_eq!(read.dropped, Vec::from_iter(whole.dropped));
+    assert_eq!(
+        read.history,
+        Vec::from_iter(whole.attempt.map(|call| *call))
+    );
+    assert_eq!(
+        read.dropped,
+        Vec::from_iter(whole.dropped.map(|drop| *drop))
+    );
     let letter = read.dead_letters.first().unwrap();
-    assert_eq!(Some(&letter.dead), whole.dead.as_ref());
+    assert_eq!(Some(&letter.dead), whole.dead.as_deref());
     assert_eq!((&letter.letter, letter.resolution), (&None, None));
     assert_eq!(ledger.job(&id("b")).await.unwrap(), None);
 }
@@ -84,7 +90,7 @@ async fn outcomes_of_finished_jobs_are_in_the_ledger() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let mut whole = event(job("a", 3, JobState::Discarded));
-    whole.attempt = Some(attempt("a", 1, AttemptOutcome::Failed));
+    whole.attempt = Some(Box::new(attempt("a", 1, AttemptOutcome::Failed)));
     let running = event(job("b", 2, JobState::Running));
     ledger
         .record(&[(version(3), whole.clone()), (version(4), running)])
@@ -231,12 +237,12 @@ async fn an_event_may_resolve_a_dead_letter() {
         gone_at: at("2026-12-01T12:00:00Z"),
     };
     let resolved = |resolution| Event {
-        dead_end: Some(end(resolution)),
+        dead_end: Some(Box::new(end(resolution))),
         ..Event::default()
     };
     let died = Event {
-        dead: Some(letter.clone()),
-        job: Some(job("a", 1, JobState::Discarded)),
+        dead: Some(Box::new(letter.clone())),
+        job: Some(Box::new(job("a", 1, JobState::Discarded))),
         ..Event::default()
     };
     let batch = [
@@ -282,10 +288,10 @@ async fn a_dead_letter_may_be_archived_and_resolved_before_it_is_recorded() {
         .await
         .unwrap();
     let mut later = Event {
-        dead: Some(letter.clone()),
+        dead: Some(Box::new(letter.clone())),
         ..Event::default()
     };
-    later.job = Some(job("a", 1, JobState::Discarded));
+    later.job = Some(Box::new(job("a", 1, JobState::Discarded)));
     ledger.record(&[(version(1), later)]).await.unwrap();
 
     let history = ledger.job(&id("a")).await.unwrap().unwrap().dead_letters;
@@ -300,8 +306,8 @@ async fn a_dead_letter_may_be_archived_and_resolved_before_it_is_recorded() {
     // In the other order.
     let letter = dead("b");
     let first = Event {
-        dead: Some(letter.clone()),
-        job: Some(job("b", 1, JobState::Discarded)),
+        dead: Some(Box::new(letter.clone())),
+        job: Some(Box::new(job("b", 1, JobState::Discarded))),
         ..Event::default()
     };
     ledger.record(&[(version(2), first)]).await.unwrap();

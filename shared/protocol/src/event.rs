@@ -31,39 +31,40 @@ use crate::{
     tool_rounds::ToolsOutcome,
 };
 
-/// What happened in one atomic change.
+/// What happened in one atomic change. The facts are boxed, so that a batch of events is not moved as a whole with each
+/// that is added.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// The job after the change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub job: Option<JobRecord>,
+    pub job: Option<Box<JobRecord>>,
     /// The attempt that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempt: Option<AttemptRecord>,
+    pub attempt: Option<Box<AttemptRecord>>,
     /// The dead letter that was written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dead: Option<DeadLetterRecord>,
+    pub dead: Option<Box<DeadLetterRecord>>,
     /// The dead letter that was resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dead_end: Option<DeadLetterEnd>,
+    pub dead_end: Option<Box<DeadLetterEnd>>,
     /// The message that was dropped as a duplicate.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dropped: Option<DropRecord>,
+    pub dropped: Option<Box<DropRecord>>,
     /// The quota or budget window that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<WindowRecord>,
+    pub window: Option<Box<WindowRecord>>,
     /// The chain after the change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub chain: Option<ChainEvent>,
+    pub chain: Option<Box<ChainEvent>>,
     /// The threshold that a window passed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub alert: Option<AlertRecord>,
+    pub alert: Option<Box<AlertRecord>>,
     /// What a person did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub audit: Option<AuditRecord>,
+    pub audit: Option<Box<AuditRecord>>,
     /// The review after the change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub review: Option<ReviewRecord>,
+    pub review: Option<Box<ReviewRecord>>,
 }
 
 /// The part of an [`Event`] that records an attempt alone.
@@ -84,10 +85,12 @@ impl Event {
     }
 
     /// The attempt, with the labels of its job in it.
-    pub fn into_labelled_attempt(self) -> Option<AttemptRecord> {
-        let attempt = self.attempt?;
-        let labels = attempt.labels.or_else(|| self.job.map(|job| job.labels));
-        Some(AttemptRecord { labels, ..attempt })
+    pub fn into_labelled_attempt(self) -> Option<Box<AttemptRecord>> {
+        let mut attempt = self.attempt?;
+        if attempt.labels.is_none() {
+            attempt.labels = self.job.map(|job| job.labels);
+        }
+        Some(attempt)
     }
 
     /// The attempt with the labels of its job, which an event contains once.

@@ -29,11 +29,11 @@ pub(super) async fn claim_identity(
 ) -> Stage<()> {
     let keyring = context.broker.keyring();
     let drop_event = Event {
-        dropped: Some(DropRecord {
+        dropped: Some(Box::new(DropRecord {
             entry_id: job.delivery.entry_id.clone(),
             job_id: job.id(),
             at: context.clock.now(),
-        }),
+        })),
         ..Event::default()
     };
     let drop_event = serialize(&drop_event, keyring);

@@ -149,7 +149,7 @@ async fn record_replays(retry: &ChainRetry, context: &Context) {
                 gone_at,
             };
             let event = Event {
-                dead_end: Some(resolved),
+                dead_end: Some(Box::new(resolved)),
                 ..Event::default()
             };
             serialize(&event, context.broker.keyring())

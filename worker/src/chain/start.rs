@@ -75,11 +75,11 @@ async fn start_parsed(
     let steps = planner.step_plans();
     let keyring = context.broker.keyring();
     let drop_event = Event {
-        dropped: Some(DropRecord {
+        dropped: Some(Box::new(DropRecord {
             entry_id: job.delivery.entry_id.clone(),
             job_id: id.outcome(),
             at: planner.now,
-        }),
+        })),
         ..Event::default()
     };
     let drop_event = serialize(&drop_event, keyring);

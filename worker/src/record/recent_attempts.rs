@@ -35,14 +35,14 @@ pub(crate) struct RecentAttempts(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    attempts: VecDeque<(Instant, AttemptRecord)>,
+    attempts: VecDeque<(Instant, Box<AttemptRecord>)>,
     /// The run of the server that is known to have what came before.
     run: Option<String>,
 }
 
 impl RecentAttempts {
     /// Remembers an attempt that Redis has acknowledged now.
-    pub(crate) fn remember(&self, attempt: AttemptRecord) {
+    pub(crate) fn remember(&self, attempt: Box<AttemptRecord>) {
         let mut state = self.lock();
         if state.attempts.len() == MOST {
             state.attempts.pop_front();
@@ -86,7 +86,7 @@ impl RecentAttempts {
             return None;
         }
         let attempts = state.attempts.iter();
-        Some(attempts.map(|(_, attempt)| attempt.clone()).collect())
+        Some(attempts.map(|(_, attempt)| (**attempt).clone()).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -8,7 +8,7 @@ use std::{
 
 use longshore_broker::{BadEvent, BrokerError, EventEntry, EventStream};
 use longshore_ledger::{BadEventId, EventId, Ledger};
-use longshore_protocol::event::{AttemptRecord, Event};
+use longshore_protocol::event::Event;
 use longshore_service::backoff::Backoff;
 use longshore_service::instruments::{EVENTS_RECORDED, EVENTS_REFUSED};
 use tokio_util::sync::CancellationToken;
@@ -219,13 +219,12 @@ fn decode_event(id: &str, json: &str, duplicate: bool) -> Result<(EventId, Event
 
 /// The event of a step that was fenced off: only its attempt is a fact.
 fn as_duplicate(event: Event) -> Event {
-    let labels = event.job.map(|job| job.labels);
+    let mut attempt = event.into_labelled_attempt();
+    if let Some(attempt) = &mut attempt {
+        attempt.duplicate = true;
+    }
     Event {
-        attempt: event.attempt.map(|attempt| AttemptRecord {
-            duplicate: true,
-            labels: attempt.labels.or(labels),
-            ..attempt
-        }),
+        attempt,
         ..Event::default()
     }
 }

@@ -98,7 +98,7 @@ impl Spans<'_> {
         if let Some((attempt, labels)) = event.labelled_attempt()
             && let Some(contexts) = self.of_job(attempt.traceparent.as_deref(), labels)
         {
-            spans.push(self.attempt(attempt, labels, event.job.as_ref(), contexts.own));
+            spans.push(self.attempt(attempt, labels, event.job.as_deref(), contexts.own));
         }
         if let Some(job) = &event.job
             && job.state.is_final()

@@ -27,7 +27,7 @@ const WORKER_DIED: &str = "the worker died during the call";
 
 /// An attempt on one candidate.
 pub(super) struct Draft {
-    pub(super) record: AttemptRecord,
+    pub(super) record: Box<AttemptRecord>,
     pub(super) event_if_lost: Option<Serialized<Event>>,
 }
 
@@ -69,7 +69,7 @@ impl<'d> DraftContext<'d> {
         let candidate = &usable.candidate;
         let estimate = &usable.estimate;
         let labels = self.job.progress().labels(&self.job.delivery);
-        let mut record = AttemptRecord {
+        let mut record = Box::new(AttemptRecord {
             attempt_id: self.attempt,
             labels: Some(labels),
             attempt: self.checkpoint.attempts + 1,
@@ -93,7 +93,7 @@ impl<'d> DraftContext<'d> {
             tokens_estimated: (!estimate.reservation.is_empty()).then_some(estimate.tokens),
             response_id: None,
             traceparent: self.envelope.traceparent.clone(),
-        };
+        });
         let event_if_lost = serialized(Event::serialize_attempt(&record));
         record.error = None;
         // From here on the attempt is recorded together with its job, which carries the labels.

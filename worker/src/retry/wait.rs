@@ -53,15 +53,14 @@ pub(crate) async fn wait_in_place(
 
 /// Records the attempt that is still open, because another attempt of this delivery follows at `due`: it failed, or its
 /// answer called tools.
-/// Returns whether there was one.
 pub(crate) async fn record_open_attempt(
     job: &Job,
     due: DateTime<Utc>,
     context: &Context,
-) -> Stage<bool> {
+) -> Stage<()> {
     let (attempt, event, checkpoint, concurrency, consumed) = {
         let Some(record) = job.close_attempt() else {
-            return ControlFlow::Continue(false);
+            return ControlFlow::Continue(());
         };
         let (now, keyring) = (context.clock.now(), context.broker.keyring());
         let mut progress = job.progress();
@@ -81,7 +80,7 @@ pub(crate) async fn record_open_attempt(
             ..JobEnd::default()
         };
         let (attempt, mut event) = (record.attempt_id, Event::default());
-        event.job = Some(job_record(job, &progress, state, now, &end));
+        event.job = Some(Box::new(job_record(job, &progress, state, now, &end)));
         event.attempt = Some(record);
         let serialized = serialize(&event, keyring);
         progress.keep_until_acknowledged(event);
@@ -106,7 +105,7 @@ pub(crate) async fn record_open_attempt(
     .await;
     job.acknowledge(fence, context);
     match fence {
-        Fence::Held => ControlFlow::Continue(true),
+        Fence::Held => ControlFlow::Continue(()),
         Fence::Lost => ControlFlow::Break(Disposition::Gone),
     }
 }

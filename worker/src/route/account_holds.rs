@@ -200,7 +200,8 @@ impl AccountHolds {
                 class: None,
                 text: "the headers of an answer say that a limit is used up",
             };
-            self.publish(provider, hold, because, broker, now).await;
+            // Boxed: of most answers the headers say nothing of the kind.
+            Box::pin(self.publish(provider, hold, because, broker, now)).await;
         }
     }
 

@@ -31,7 +31,7 @@ use crate::{
 /// Ends the job in `state`; with `discard`, it leaves a dead letter.
 pub(super) async fn end_job(
     job: &Job,
-    attempt: Option<AttemptRecord>,
+    attempt: Option<Box<AttemptRecord>>,
     state: JobState,
     end: &JobEnd<'_>,
     discard: Option<&Discard>,
@@ -128,7 +128,7 @@ struct EndPayload {
 
 fn end_payload(
     job: &Job,
-    attempt: Option<AttemptRecord>,
+    attempt: Option<Box<AttemptRecord>>,
     state: JobState,
     end: &JobEnd<'_>,
     discard: Option<&Discard>,
@@ -136,7 +136,7 @@ fn end_payload(
 ) -> EndPayload {
     let (now, keyring) = (context.clock.now(), context.broker.keyring());
     let mut progress = job.progress();
-    let mut record = job_record(job, &progress, state, now, end);
+    let mut record = Box::new(job_record(job, &progress, state, now, end));
     let dead_letter = discard.map(|discard| dead_letter(job, &progress, discard, now));
     // If the job's id belongs to another job, that job's row and outcome must not change: this one ends under the id
     // of its receipt. The task of a batch, or a replayed job, has none.
@@ -154,7 +154,7 @@ fn end_payload(
     let mut payload = EndPayload {
         id: record.labels.job_id.clone(),
         end: EndOf::new(&record, now),
-        attempt: progress.ending_attempt(attempt.as_ref()),
+        attempt: progress.ending_attempt(attempt.as_deref()),
         event: None,
         outcome,
         owns_id: receipt.is_none() && envelope.is_some_and(|envelope| envelope.id.is_some()),
@@ -171,7 +171,7 @@ fn end_payload(
     let event = Event {
         job: (!id_is_foreign).then_some(record),
         attempt,
-        dead: dead_letter.map(|letter| letter.record),
+        dead: dead_letter.map(|letter| Box::new(letter.record)),
         ..Event::default()
     };
     payload.event = serialize(&event, keyring);

@@ -145,9 +145,9 @@ fn park_payload(
         ..JobEnd::default()
     };
     let event = Event {
-        job: Some(job_record(job, progress, state, now, &end)),
-        attempt: attempt.cloned(),
-        review: asked_review(progress),
+        job: Some(Box::new(job_record(job, progress, state, now, &end))),
+        attempt: attempt.cloned().map(Box::new),
+        review: asked_review(progress).map(Box::new),
         ..Event::default()
     };
     let serialized = serialize(&event, keyring);

@@ -138,7 +138,7 @@ impl Deliveries<'_> {
         let journaled = value.and_then(|value| JournaledAttempt::parse(entry_id.clone(), &value));
         let event = journaled.and_then(|journaled| journaled.event_if_lost.parse().ok());
         let attempt = event.and_then(|event| event.attempt);
-        Ok(attempt.map(|attempt| self.broker.keyring().opened(attempt)))
+        Ok(attempt.map(|attempt| self.broker.keyring().opened(*attempt)))
     }
 
     /// The journaled attempt of an entry: its id (`-` between attempts) and its worker.

@@ -41,7 +41,7 @@ async fn the_average_is_of_enough_new_completed_calls() {
     let events: Vec<(EventId, Event)> = (1..)
         .map(version)
         .zip(calls.into_iter().flatten().map(|attempt| Event {
-            attempt: Some(attempt),
+            attempt: Some(Box::new(attempt)),
             ..Event::default()
         }))
         .collect();

@@ -26,7 +26,7 @@ fn act(command: &str, outcome: ActOutcome, seconds: u64) -> AuditRecord {
 
 fn event(act: &AuditRecord) -> Event {
     Event {
-        audit: Some(act.clone()),
+        audit: Some(Box::new(act.clone())),
         ..Event::default()
     }
 }

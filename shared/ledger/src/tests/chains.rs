@@ -38,10 +38,10 @@ fn chain(chain: &str, n: u64, state: ChainState) -> ChainRecord {
 
 fn chain_event(n: u64, chain: ChainRecord) -> (EventId, Event) {
     let event = Event {
-        chain: Some(ChainEvent {
+        chain: Some(Box::new(ChainEvent {
             record: chain,
             traceparent: None,
-        }),
+        })),
         ..Event::default()
     };
     (version(n), event)
@@ -55,7 +55,7 @@ fn job_event(n: u32, step: Option<&str>, state: JobState) -> (EventId, Event) {
         JobState::Completed => AttemptOutcome::Completed,
         _ => AttemptOutcome::Lost,
     };
-    event.attempt = Some(attempt(&name, n, outcome));
+    event.attempt = Some(Box::new(attempt(&name, n, outcome)));
     let labels = event.job.as_mut().map(|job| &mut job.labels);
     let others = event
         .attempt

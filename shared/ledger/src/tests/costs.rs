@@ -10,7 +10,7 @@ use super::{
 
 fn attempt_events(attempts: Vec<AttemptRecord>) -> Vec<(EventId, Event)> {
     let event = |attempt| Event {
-        attempt: Some(attempt),
+        attempt: Some(Box::new(attempt)),
         ..Event::default()
     };
     (1..)

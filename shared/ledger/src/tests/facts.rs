@@ -25,7 +25,7 @@ pub(super) fn version(seq: u64) -> EventId {
 
 pub(super) fn event(job: JobRecord) -> Event {
     Event {
-        job: Some(job),
+        job: Some(Box::new(job)),
         ..Event::default()
     }
 }

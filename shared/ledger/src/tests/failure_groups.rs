@@ -85,7 +85,7 @@ async fn failures_are_counted_by_what_they_have_in_common() {
         },
     ];
     let attempts = attempts.into_iter().map(|attempt| Event {
-        attempt: Some(attempt),
+        attempt: Some(Box::new(attempt)),
         ..Event::default()
     });
     let jobs = [
@@ -94,7 +94,7 @@ async fn failures_are_counted_by_what_they_have_in_common() {
         job("job-21", 21, JobState::Completed),
     ];
     let jobs = jobs.into_iter().map(|job| Event {
-        job: Some(job),
+        job: Some(Box::new(job)),
         ..Event::default()
     });
     let events: Vec<_> = (1..).map(version).zip(attempts.chain(jobs)).collect();

@@ -28,7 +28,7 @@ async fn nul_characters_are_removed() {
     let mut call = attempt("a", 1, AttemptOutcome::Failed);
     call.error = Some("no\0".to_owned());
     call.decision.as_mut().unwrap().steps[0].outcome = "\0openai".to_owned();
-    whole.attempt = Some(call);
+    whole.attempt = Some(Box::new(call));
     ledger.record(&[(version(1), whole)]).await.unwrap();
 
     let of_acme = JobFilter {
@@ -67,7 +67,7 @@ async fn the_largest_values_are_accepted() {
     call.usage.input = u64::MAX;
     call.status = Some(u16::MAX);
     call.cost_usd = Some(longshore_protocol::money::Usd(rust_decimal::Decimal::MAX));
-    whole.attempt = Some(call);
+    whole.attempt = Some(Box::new(call));
     let next = event(job("b", 2, JobState::Completed));
     ledger
         .record(&[(version(1), whole), (version(2), next)])

@@ -33,11 +33,11 @@ fn event(n: u64, (attempt_n, knows): (u8, u8)) -> (EventId, Event) {
         JobState::Completed
     };
     let event = Event {
-        job: (attempt_n != 0).then(|| job(&id, n, state)),
-        attempt: (job_n != 0).then_some(call),
-        dead: (knows == 0).then(|| dead(&id)),
+        job: (attempt_n != 0).then(|| Box::new(job(&id, n, state))),
+        attempt: (job_n != 0).then(|| Box::new(call)),
+        dead: (knows == 0).then(|| Box::new(dead(&id))),
         dead_end: None,
-        dropped: (knows == 1).then(|| dropped(&id, &id)),
+        dropped: (knows == 1).then(|| Box::new(dropped(&id, &id))),
         window: None,
         chain: None,
         alert: None,
@@ -52,10 +52,10 @@ fn expected(history: &[(EventId, Event)]) -> (Vec<JobRecord>, Vec<AttemptRecord>
     let mut jobs = BTreeMap::new();
     let mut attempts: BTreeMap<_, AttemptRecord> = BTreeMap::new();
     for (_, event) in history {
-        if let Some(job) = &event.job {
+        if let Some(job) = event.job.as_deref() {
             jobs.insert(job.labels.job_id.clone(), job.clone());
         }
-        if let Some(new) = &event.attempt {
+        if let Some(new) = event.attempt.as_deref() {
             let knows = |one: &AttemptRecord| match one.outcome {
                 AttemptOutcome::Lost => 0,
                 _ if one.duplicate => 1,

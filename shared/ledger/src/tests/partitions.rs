@@ -31,7 +31,7 @@ fn call_of(job: &str, n: u32, time: DateTime<Utc>, id: AttemptId) -> (EventId, E
     record.attempt_id = id;
     record.started_at = time;
     let event = Event {
-        attempt: Some(record),
+        attempt: Some(Box::new(record)),
         ..Event::default()
     };
     (version(n.into()), event)

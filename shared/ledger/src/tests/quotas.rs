@@ -22,7 +22,7 @@ fn closed(n: u64, meter: &str, day: i64, used: u64) -> (EventId, Event) {
         limit: 100,
     };
     let event = Event {
-        window: Some(window),
+        window: Some(Box::new(window)),
         ..Event::default()
     };
     (version(n), event)
@@ -118,7 +118,7 @@ fn alert(n: u64, threshold: u8, used: u64, end_ms: Option<i64>) -> (EventId, Eve
         at_ms: 3 * DAY + 5,
     };
     let event = Event {
-        alert: Some(alert),
+        alert: Some(Box::new(alert)),
         ..Event::default()
     };
     (version(n), event)

@@ -29,7 +29,7 @@ fn asked(id: &str, seconds: u64) -> ReviewRecord {
 
 fn event(record: &ReviewRecord) -> Event {
     Event {
-        review: Some(record.clone()),
+        review: Some(Box::new(record.clone())),
         ..Event::default()
     }
 }

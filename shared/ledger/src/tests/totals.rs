@@ -35,7 +35,7 @@ fn account((n, knows, cost): Account) -> (EventId, Event) {
     labels.tenant = (n % 3 > 0).then(|| format!("t{}", n % 3));
     labels.task_type = ["research", "review"][usize::from(n % 2)].to_owned();
     let event = Event {
-        attempt: Some(call),
+        attempt: Some(Box::new(call)),
         ..Event::default()
     };
     (version(n.into()), event)
@@ -281,7 +281,7 @@ async fn parts_of_hours_come_from_the_attempts() {
     });
     let batch: Vec<_> = calls
         .map(|call| Event {
-            attempt: Some(call),
+            attempt: Some(Box::new(call)),
             ..Event::default()
         })
         .map(|event| (version(1), event))

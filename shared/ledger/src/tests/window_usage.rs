@@ -51,7 +51,7 @@ async fn usage_is_summed_as_limits_count_it() {
     let events: Vec<(EventId, Event)> = (1..)
         .map(version)
         .zip(calls.map(|attempt| Event {
-            attempt: Some(attempt),
+            attempt: Some(Box::new(attempt)),
             ..Event::default()
         }))
         .collect();

@@ -45,13 +45,13 @@ impl PreparedReplay {
         };
         let checkpoint = letter.checkpoint.clone().replayed();
         let event = Event {
-            job: job(letter, &checkpoint, &message, limits),
-            dead_end: Some(DeadLetterEnd {
+            job: job(letter, &checkpoint, &message, limits).map(Box::new),
+            dead_end: Some(Box::new(DeadLetterEnd {
                 id: letter.record.id.clone(),
                 at: letter.record.at,
                 resolution: DeadLetterResolution::Replayed,
                 gone_at: now,
-            }),
+            })),
             ..Event::default()
         };
         keyring.seal_message(&mut message).ok()?;

@@ -44,7 +44,8 @@ impl<'a> CallPermit<'a> {
     /// Reports that the provider answered.
     pub async fn succeeded(self) {
         if self.is_probe {
-            self.report_probe(None).await;
+            // Boxed: most calls are no probes.
+            Box::pin(self.report_probe(None)).await;
         } else {
             self.cell.count_success();
         }

@@ -142,18 +142,18 @@ impl Change {
         let ms = entry.split_once('-').and_then(|(ms, _)| ms.parse().ok());
         let at = from_unix_ms(ms?);
         match (event.job, event.attempt) {
-            (Some(job), attempt) => Some(Self::of_job(at, job, attempt)),
-            (None, Some(attempt)) => Self::of_attempt(at, attempt),
+            (Some(job), attempt) => Some(Self::of_job(at, *job, attempt.as_deref())),
+            (None, Some(attempt)) => Self::of_attempt(at, *attempt),
             (None, None) => None,
         }
     }
 
-    fn of_job(at: DateTime<Utc>, job: JobRecord, attempt: Option<AttemptRecord>) -> Self {
+    fn of_job(at: DateTime<Utc>, job: JobRecord, attempt: Option<&AttemptRecord>) -> Self {
         Self {
             state: Some(job.state),
             platform: job.platform,
             model: job.model,
-            outcome: attempt.as_ref().map(|attempt| attempt.outcome),
+            outcome: attempt.map(|attempt| attempt.outcome),
             attempts: job.attempts,
             error_class: job.error_class,
             error: job.error,
