@@ -31,6 +31,10 @@ const APPLIED_AFTER: Duration = Duration::from_secs(2);
 /// Calls that a process drafted before it applied the change are journaled after this time.
 const JOURNALED_AFTER: Duration = Duration::from_secs(1);
 
+/// A limit waits so long for the end of calls that only its earlier definition counts: as long as jobs wait for the limit
+/// (`reservations.lua`), which would otherwise keep it waiting for ever.
+const OTHERS_END_WITHIN: Duration = Duration::from_mins(1);
+
 /// The pauses between two corrections of a limit.
 const PAUSES: Schedule = Schedule::exact(Duration::from_secs(1), Duration::from_secs(30));
 
@@ -153,7 +157,16 @@ impl Follower {
         let unended = Unended::read(&background.broker, from).await?;
         for limit in due {
             let read = records.get(&limit.name);
-            introduce(background, limit, read, from, &unended.calls).await?;
+            let open = background.broker.limits().open_windows(limit, from).await?;
+            let noticed = self.noticed.get(&limit.name);
+            let may_wait = noticed.is_some_and(|(_, since)| since.elapsed() < OTHERS_END_WITHIN);
+            if may_wait
+                && read.is_none()
+                && has_unrecorded_calls_of_others(limit, &open, from, &unended)
+            {
+                continue;
+            }
+            introduce(background, limit, read, from, &open, &unended.calls).await?;
             self.noticed.remove(&limit.name);
             self.incomplete
                 .insert(limit.name.clone(), Incomplete::new());
@@ -275,9 +288,9 @@ async fn introduce(
     limit: &WindowLimit,
     read: Option<&StoredLimitRecord>,
     from: DateTime<Utc>,
+    open: &[OpenWindow],
     in_flight: &[CallInFlight],
 ) -> Result<(), FollowError> {
-    let open = background.broker.limits().open_windows(limit, from).await?;
     // A worker of an earlier release opened the window: the limit is not new.
     let is_known = read.is_none() && open.iter().any(|window| window.since.is_none());
     // Workers that did not wait have counted since then.
@@ -310,6 +323,28 @@ async fn introduce(
         );
     }
     Ok(())
+}
+
+/// Whether a window has calls that the limit does not count, because workers had another configuration before the first
+/// scheduler led, and they are not in the ledger yet. The window counts anew from the ledger, so such a call would count
+/// there and once more when it ends.
+fn has_unrecorded_calls_of_others(
+    limit: &WindowLimit,
+    open: &[OpenWindow],
+    now: DateTime<Utc>,
+    unended: &Unended,
+) -> bool {
+    let window = limit.window_start(now).timestamp_millis();
+    open.iter()
+        .filter(|window| window.counts_others())
+        .map(|window| limit.meter_of(&window.owner))
+        .any(|meter| {
+            !unended.others_are_recorded
+                || unended
+                    .calls
+                    .iter()
+                    .any(|call| call.is_counted_in(&meter, window))
+        })
 }
 
 async fn server_time(background: &Background) -> Result<DateTime<Utc>, BrokerError> {

@@ -16,6 +16,13 @@ fn job() -> Value {
     json!({"prompt": "[[tokens=100,4000]] x", "max_tokens": 4000})
 }
 
+/// Such a job of one platform alone.
+fn to_platform(platform: &str) -> Value {
+    json!({
+        "prompt": "[[tokens=100,4000]] x", "max_tokens": 4000, "platform": platform, "fallback": false,
+    })
+}
+
 /// Providers without limits, and `rest`.
 fn configure(stack: &Stack, rest: &str) {
     let provider = |name| SimulatedProvider::unlimited(name, Model::Dear);
@@ -289,20 +296,14 @@ async fn a_budget_of_other_calls_and_one_that_returns_are_corrected() {
     let of_a = budget("scope: provider, of: a");
     configure(&stack, &of_a);
     let (worker, scheduler) = (stack.worker().unwrap(), stack.scheduler().unwrap());
-    let to = |platform: &str| {
-        let mut job = job();
-        job["platform"] = json!(platform);
-        job["fallback"] = json!(false);
-        job
-    };
-    complete(&stack, 1, &to("a")).await;
-    complete(&stack, 2, &to("b")).await;
+    complete(&stack, 1, &to_platform("a")).await;
+    complete(&stack, 2, &to_platform("b")).await;
     uses(&stack, "0.04025").await;
 
     let both = [&worker, &scheduler];
     reconfigure(&stack, &both, &budget("scope: overall")).await;
     uses(&stack, "0.12075").await;
-    complete(&stack, 1, &to("b")).await;
+    complete(&stack, 1, &to_platform("b")).await;
     uses(&stack, "0.161").await;
 
     reconfigure(&stack, &both, &of_a).await;
@@ -319,10 +320,50 @@ async fn a_budget_of_other_calls_and_one_that_returns_are_corrected() {
     })
     .await
     .unwrap();
-    complete(&stack, 1, &to("a")).await;
+    complete(&stack, 1, &to_platform("a")).await;
     reconfigure(&stack, &both, &of_a).await;
     uses(&stack, "0.0805").await;
     check_books(&stack).await;
+}
+
+/// A worker without a scheduler counts the calls of `a`, and then, if told, those of all; the first scheduler finds the
+/// second configuration.
+async fn is_changed_before_the_first_scheduler(counts_both: bool) {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let budget = |scope: &str| {
+        format!("budgets: [{{name: b, {scope}, limit_usd: 9, per: ever, kind: hard}}]")
+    };
+    configure(&stack, &budget("scope: provider, of: a"));
+    let worker = stack.worker().unwrap();
+    complete(&stack, 1, &to_platform("a")).await;
+    complete(&stack, 2, &to_platform("b")).await;
+    let overall = budget("scope: overall");
+    reconfigure(&stack, &[&worker], &overall).await;
+    if counts_both {
+        complete(&stack, 1, &to_platform("b")).await;
+    }
+    let _scheduler = stack.scheduler().unwrap();
+    uses(&stack, if counts_both { "0.161" } else { "0.12075" }).await;
+    eventually("the budget is exact", || async {
+        let records = stack.broker.limits().records().await?;
+        anyhow::ensure!(records.values().any(|read| read.record.is_exact));
+        Ok(())
+    })
+    .await
+    .unwrap();
+    complete(&stack, 1, &to_platform("a")).await;
+    uses(&stack, if counts_both { "0.20125" } else { "0.161" }).await;
+    check_books(&stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_changed_before_the_first_scheduler_counts_anew() {
+    is_changed_before_the_first_scheduler(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_counted_two_things_before_the_first_scheduler_counts_anew() {
+    is_changed_before_the_first_scheduler(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

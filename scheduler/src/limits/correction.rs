@@ -35,6 +35,13 @@ pub(super) struct CallInFlight {
     labels: JobLabels,
 }
 
+impl CallInFlight {
+    /// Whether its reservation is in the window of a meter that began at `window` (ms).
+    pub(super) fn is_counted_in(&self, meter: &str, window: i64) -> bool {
+        self.journaled.is_counted_in(meter, window)
+    }
+}
+
 /// The calls in flight at a time, and whether the ledger has all others that began before it.
 pub(super) struct Unended {
     pub(super) calls: Vec<CallInFlight>,

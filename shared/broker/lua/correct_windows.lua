@@ -1,5 +1,6 @@
 -- Corrects the windows of a limit that is new or counts something else than before, by what the ledger knows of the calls
--- that began before.
+-- that began before. A limit that is introduced counts a window anew if the window has counted calls of another
+-- definition: no record says which.
 --
 -- KEYS[1]  `{ns}:limits`: records of limits, by name
 -- ARGV     1 namespace, 2 limit, 3 its record as the caller read it ('' = none), 4 its new record ('' = leave it), then
@@ -18,8 +19,15 @@ if stored ~= read and stored ~= record then return 0 end
 -- Opens the window, unless the meter counts a later one or there is nothing to count. Returns whether it is open.
 local function is_open(amount, used, held, now)
   local key = meter_key(amount[2])
-  local counted = tonumber(redis.call('HGET', key, 'w') or '-1')
-  if counted == amount[3] then return true end
+  local m = redis.call('HMGET', key, 'w', 'since_of')
+  local counted, since_of = tonumber(m[1] or '-1'), m[2]
+  if counted == amount[3] then
+    if read == '' and since_of and since_of ~= amount[9] then
+      redis.call('HSET', key, 'used', '0')
+      redis.call('HDEL', key, 'since', 'since_of')
+    end
+    return true
+  end
   if is_over(amount, counted) or used == 0 and held == 0 then return false end
   open_window(amount, now)
   redis.call('HDEL', key, 'since', 'since_of')

@@ -37,12 +37,14 @@ end
 -- again.
 local function is_over(amount, counted) return amount[4] ~= 0 and amount[4] <= counted end
 
+-- The limit of an amount: its meter, without the tenant or chain.
+local function limit_of(amount) return string.match(amount[2], '^budget:[^:]*') or amount[2] end
+
 -- Whether the definition of an amount is in force.
 local function is_in_force(amount)
   local definition = amount[9]
   if not definition then return true end
-  local limit = string.match(amount[2], '^budget:[^:]*') or amount[2]
-  local record = redis.call('HGET', NS .. ':limits', limit)
+  local record = redis.call('HGET', NS .. ':limits', limit_of(amount))
   return record and string.sub(record, 1, #definition + 1) == definition .. ' '
 end
 
@@ -130,10 +132,13 @@ local function check_room(amounts, entry_id, now, released)
   return longest
 end
 
--- Notes since when a meter counts a definition that is not in force yet.
+-- Notes since when a meter counts a definition that is not in force yet. If it has counted another one that was never in
+-- force, `since_of` is '': nothing says which calls it has counted.
 local function note_since(key, amount, now)
-  if redis.call('HGET', key, 'since_of') == amount[9] then return end
-  redis.call('HSET', key, 'since', digits(now), 'since_of', amount[9])
+  local of = redis.call('HGET', key, 'since_of')
+  if of == amount[9] then return end
+  local is_mixed = of and redis.call('HEXISTS', NS .. ':limits', limit_of(amount)) == 0
+  redis.call('HSET', key, 'since', digits(now), 'since_of', is_mixed and '' or amount[9])
 end
 
 -- Opens the window of an amount. The one before is reported, unless it was, and kept beside it: calls that began

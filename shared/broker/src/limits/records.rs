@@ -35,6 +35,12 @@ impl OpenWindow {
     pub fn current_since(&self) -> Option<DateTime<Utc>> {
         self.since.filter(|_| self.is_current)
     }
+
+    /// Whether it has counted calls of something else than the limit counts now. Unless the limit has a record, nothing
+    /// says which.
+    pub fn counts_others(&self) -> bool {
+        self.since.is_some() && !self.is_current
+    }
 }
 
 /// What the calls that a window did not count used, and what those among them hold that are in flight. Negative where it
