@@ -12,7 +12,7 @@ use longshore_service::{
 use longshore_worker::{Policies, Worker};
 
 /// A job makes many small allocations on one thread that another frees, for which the system allocator is
-/// slow.
+/// slow. Its background threads return memory to the system when no job runs.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -7,7 +7,7 @@
 --          of each meter: an amount of zero (see reservations.lua), the units used and held by those calls, which may be
 --          negative
 -- Returns  1; 0 when another leader changed the record, and nothing was done
--- Writes   `{ns}:limits`, `used`, `held`, `definition`, `corrected_used`, `corrected_held` and `retry` of meters,
+-- Writes   `{ns}:limits`; `used`, `held`, `definition`, `since`, `corrected_used`, `corrected_held` and `retry` of meters;
 --          `{ns}:windows`, `{ns}:alerts:look`, `{ns}:lanes:due`, events
 -- Repeat   safe: the figures replace those of the call before
 -- Bound    a few commands a meter

@@ -3,7 +3,7 @@
 -- `{ns}:quota:METER` is a hash. Of a rate it holds `full_at` (µs: when the bucket is full again). Of a window:
 -- `w` (its id: its start in ms), `end` (ms, 0 = never), `limit`, `used`, `held` (reserved by running calls),
 -- `reported` once the ledger has it, `previous` (the window before: `W USED END LIMIT`), `alerted` (the highest
--- threshold that raised an alert), `used_at_check` (see close_windows.lua), `definition` (what it counts), `since` and
+-- threshold that raised an alert), `used_at_check` (see close_windows.lua), `definition` (what it counts), `since`, `since_of` and
 -- `awaited_since` (see reservations.lua), `corrected_used` and `corrected_held` (see correct_windows.lua). Of slots: `cap` (the
 -- adapted limit), `sampled`, `refused` and `answered` (see hold_account.lua). While jobs are parked for the meter it
 -- also holds what release_lanes.lua needs: `kind` and the figures of the job that was parked last; of a window `head`
