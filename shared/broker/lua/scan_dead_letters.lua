@@ -80,6 +80,15 @@ local function error_of(record)
   return string.lower(text)
 end
 
+-- Whether the record may match, which is the beginning of the text. Most letters do not, and cutting off the record costs
+-- more than looking through the message as well.
+local function may_match(text)
+  for _, part in ipairs(filter.all) do
+    if not contains(text, part) then return false end
+  end
+  return true
+end
+
 local function matches(record, text)
   for _, part in ipairs(filter.all) do
     if not contains(record, part) then return false end
@@ -115,8 +124,8 @@ while rest > 0 and bytes < most_bytes and #answer < 3 + 3 * most_found do
     local text = texts[i]
     scanned, rest, rank = scanned + 1, rest - 1, rank + step
     answer[2], answer[3] = some[2 * i], entry_ids[i]
-    if text then
-      bytes = bytes + #text
+    if text then bytes = bytes + #text end
+    if text and may_match(text) then
       local cut = string.find(text, ',"message":', 1, true)
       -- Of the record only its last brace is missing, which is no part of a member.
       local record = cut and string.sub(text, 1, cut - 1) or text
