@@ -2,6 +2,7 @@
 //! in Redis.
 
 use std::{
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,6 +22,14 @@ const BATCH_ENTRIES: usize = 256;
 
 /// The most bytes that one read should bring, estimated from the entries before: answers may be long.
 const BATCH_BYTES: usize = 8 << 20;
+
+/// After a batch of so many entries, the next one gathers for a while: what a transaction costs Postgres, above all the
+/// synchronisation of its log, hardly depends on its rows. A single entry means that little happens, and more entries that
+/// the batches are large already.
+const SMALL_BATCH: Range<usize> = 2..64;
+
+/// How long events gather. A row is in the ledger that much later.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// How long one read blocks.
 const READ_BLOCK: Duration = Duration::from_secs(1);
@@ -87,8 +96,13 @@ impl Recorder<'_> {
                 continue;
             }
             typical_size = batch.iter().map(EventEntry::size).sum::<usize>() / batch.len();
+            let is_small = SMALL_BATCH.contains(&batch.len());
             if !self.write(&mut stream, batch).await? {
                 return Ok(());
+            }
+            if is_small {
+                let gathers = tokio::time::sleep(GATHER);
+                self.done.run_until_cancelled(gathers).await;
             }
         }
     }
